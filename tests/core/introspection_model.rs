@@ -52,7 +52,7 @@ const SKEW: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What the endpoint said last of a token, in real time.
+/// The last response of the endpoint about a token, in real time.
 #[derive(Clone, Debug)]
 struct LastResponse {
     what: What,
@@ -119,9 +119,9 @@ struct Store {
 }
 
 impl Store {
-    fn write(&self, places: &RecordNames, last: &LastResponse, answer: &SharedResponse) {
+    fn write(&self, places: &RecordNames, response: &LastResponse, answer: &SharedResponse) {
         let place = (places.of_slot(answer.slot).to_owned(), token_of(answer.token));
-        self.records.borrow_mut().insert(place, (said.clone(), answer.clone()));
+        self.records.borrow_mut().insert(place, (response.clone(), answer.clone()));
     }
 
     fn of(&self, places: &RecordNames) -> Vec<(LastResponse, SharedResponse)> {
@@ -164,7 +164,7 @@ struct Model<'a> {
     looked: (u64, UnixTime),
     missed: u64,
     serial: u64,
-    said: BTreeMap<usize, LastResponse>,
+    responses: BTreeMap<usize, LastResponse>,
     /// The number of the newest answer that was seen.
     newest: BTreeMap<usize, u64>,
     /// Whether anything stood in the way of a call for a token since it was answered.
@@ -229,7 +229,7 @@ impl<'a> Model<'a> {
             looked: (real, now),
             missed: 0,
             serial: 0,
-            said: BTreeMap::new(),
+            responses: BTreeMap::new(),
             newest: BTreeMap::new(),
             trouble: BTreeSet::new(),
             last_trouble: None,
@@ -276,22 +276,22 @@ impl<'a> Model<'a> {
     }
 
     /// Whether an answer was asked for after the request came.
-    fn is_usable_for(last: &LastResponse, request: &Waiting) -> bool {
-        said.held.and_then(|held| held.call).is_some_and(|call| call > request.calls)
+    fn is_usable_for(response: &LastResponse, request: &Waiting) -> bool {
+        response.held.and_then(|held| held.call).is_some_and(|call| call > request.calls)
     }
 
     /// Whether an active answer has not aged, by this worker's clock.
-    fn is_within(&self, last: &LastResponse, after: Duration) -> bool {
-        let What::Active { expiry, .. } = &said.what else { return false };
-        let held = said.held.expect("held");
+    fn is_within(&self, response: &LastResponse, after: Duration) -> bool {
+        let What::Active { expiry, .. } = &response.what else { return false };
+        let held = response.held.expect("held");
         self.steady < held.began + millis(after) && expiry.is_none_or(|expiry| self.now < expiry)
     }
 
     /// In real time too, but for what steps of the clock explain.
-    fn assert_in_time(&self, last: &LastResponse, since: u64, after: Duration) {
-        let held = said.held.expect("held");
+    fn assert_in_time(&self, response: &LastResponse, since: u64, after: Duration) {
+        let held = response.held.expect("held");
         let excess = held.understated + self.missed - held.missed;
-        assert!(self.real - since < millis(after) + excess, "{} ms old: {said:?}", self.real - since);
+        assert!(self.real - since < millis(after) + excess, "{} ms old: {response:?}", self.real - since);
     }
 
     /// Looks a token up and holds the result against the model.
@@ -303,31 +303,33 @@ impl<'a> Model<'a> {
         if self.store.was_read.get() {
             self.learn(token, self.stale);
         }
-        let said = self.said.get(&token).cloned();
+        let response = self.responses.get(&token).cloned();
         let what = match found {
             LookUp::Active(found, freshness) => {
-                let Some(said) = &said else { panic!("active, and the endpoint said nothing") };
-                let What::Active { subject, expiry } = &said.what else { panic!("active, and it said last: {said:?}") };
+                let Some(response) = &response else { panic!("active, and the endpoint said nothing") };
+                let What::Active { subject, expiry } = &response.what else {
+                    panic!("active, and the last response is {response:?}")
+                };
                 assert_eq!(found.subject(), Some(subject.as_str()), "not the last answer");
                 assert!(expiry.is_none_or(|expiry| now < expiry.plus(SKEW)), "past exp");
                 match freshness {
-                    Freshness::Fresh if Self::is_usable_for(said, &request) => "fresh",
+                    Freshness::Fresh if Self::is_usable_for(response, &request) => "fresh",
                     Freshness::Fresh => {
-                        assert!(self.is_within(said, TTL), "fresh: {said:?}");
-                        self.assert_in_time(said, said.began, TTL);
+                        assert!(self.is_within(response, TTL), "fresh: {response:?}");
+                        self.assert_in_time(response, response.began, TTL);
                         "fresh"
                     }
                     Freshness::Stale => {
-                        assert!(self.is_within(said, TTL + self.stale), "stale: {said:?}");
-                        self.assert_in_time(said, said.began, TTL + self.stale);
+                        assert!(self.is_within(response, TTL + self.stale), "stale: {response:?}");
+                        self.assert_in_time(response, response.began, TTL + self.stale);
                         assert!(self.is_hindered(token), "stale, and nothing was in the way");
                         "stale"
                     }
                 }
             }
             LookUp::Rejected(refusal) => {
-                let said = said.as_ref().expect("refused, and the endpoint said nothing");
-                let expected = match said.what {
+                let response = response.as_ref().expect("refused, and the endpoint said nothing");
+                let expected = match response.what {
                     What::Inactive => Rejection::Inactive,
                     What::WrongAudience => Rejection::Claim(ClaimFault::AudienceUnexpected),
                     What::Active { .. } => Rejection::Claim(ClaimFault::Expired),
@@ -335,10 +337,10 @@ impl<'a> Model<'a> {
                 };
                 assert_eq!(refusal, expected);
                 let is_expired = refusal == Rejection::Claim(ClaimFault::Expired);
-                if !is_expired && !Self::is_usable_for(said, &request) {
-                    let held = said.held.expect("held");
+                if !is_expired && !Self::is_usable_for(response, &request) {
+                    let held = response.held.expect("held");
                     assert!(self.steady < held.ended + millis(INACTIVE_TTL), "refused for too long");
-                    self.assert_in_time(said, said.ended, INACTIVE_TTL);
+                    self.assert_in_time(response, response.ended, INACTIVE_TTL);
                 }
                 "refused"
             }
@@ -350,12 +352,12 @@ impl<'a> Model<'a> {
             LookUp::Unavailable(_) => "unavailable",
         };
         // What is known and in time is used, whatever the clock did, and nobody waits for it.
-        if said.as_ref().is_some_and(|said| self.is_within(said, TTL)) {
-            assert_eq!(what, "fresh", "{said:?}");
+        if response.as_ref().is_some_and(|response| self.is_within(response, TTL)) {
+            assert_eq!(what, "fresh", "{response:?}");
         }
         // And where the operator wants that, what is old is better than nothing.
-        if said.as_ref().is_some_and(|said| self.is_within(said, TTL + self.stale)) {
-            assert_ne!(what, "unavailable", "{said:?}");
+        if response.as_ref().is_some_and(|response| self.is_within(response, TTL + self.stale)) {
+            assert_ne!(what, "unavailable", "{response:?}");
         }
         self.count(what);
     }
@@ -368,22 +370,23 @@ impl<'a> Model<'a> {
 
     /// Of these the newest counts, if it is newer than what was seen.
     fn take_over(&mut self, token: usize, found: &[(LastResponse, SharedResponse)], grace: Duration) -> bool {
-        let Some((said, record)) = found.iter().max_by_key(|(said, _)| said.number) else { return false };
-        if self.newest.get(&token).is_some_and(|newest| said.number <= *newest) || said.what == What::Nonsense {
+        let Some((response, record)) = found.iter().max_by_key(|(response, _)| response.number) else { return false };
+        if self.newest.get(&token).is_some_and(|newest| response.number <= *newest) || response.what == What::Nonsense {
             return false;
         }
         let is_in_order = record.began <= record.ended && record.ended <= self.now;
         let now = self.now;
         let age = |time| millis(now.since(time));
-        let lasts = match said.what {
+        let lasts = match response.what {
             What::Inactive => age(record.ended) < millis(INACTIVE_TTL),
             What::Active { .. } | What::WrongAudience | What::Nonsense => age(record.began) < millis(TTL + grace),
         };
         if !is_in_order || !lasts {
             // Of no use, but that what was active is not any more.
-            if said.what == What::Inactive {
-                let was_active = self.said.remove(&token).is_some_and(|said| matches!(said.what, What::Active { .. }));
-                self.newest.insert(token, said.number);
+            if response.what == What::Inactive {
+                let was_active =
+                    self.responses.remove(&token).is_some_and(|response| matches!(response.what, What::Active { .. }));
+                self.newest.insert(token, response.number);
                 self.count(if was_active { "ended" } else { "refused long ago" });
             }
             return false;
@@ -393,17 +396,17 @@ impl<'a> Model<'a> {
             ended: self.steady - age(record.ended),
             call: None,
             missed: self.missed,
-            understated: (self.real - said.began).saturating_sub(age(record.began)),
+            understated: (self.real - response.began).saturating_sub(age(record.began)),
         };
-        let since = self.steps.iter().filter(|(at, _)| *at >= said.began);
+        let since = self.steps.iter().filter(|(at, _)| *at >= response.began);
         let steps: u64 = since.filter(|(_, by)| *by < 0).map(|(_, by)| by.unsigned_abs()).sum();
         assert!(held.understated <= steps, "{} ms, and the clock was set back by {steps}", held.understated);
         self.count(if steps > 0 { "learned after a step back" } else { "learned" });
         if age(record.began) < millis(TTL) {
             self.trouble.remove(&token);
         }
-        self.newest.insert(token, said.number);
-        self.said.insert(token, LastResponse { held: Some(held), ..said.clone() });
+        self.newest.insert(token, response.number);
+        self.responses.insert(token, LastResponse { held: Some(held), ..response.clone() });
         true
     }
 
@@ -524,16 +527,16 @@ impl<'a> Model<'a> {
             missed: call.missed,
             understated: 0,
         };
-        let said = LastResponse { what, number, began: call.began, ended: self.real, held: Some(held) };
-        self.said.insert(token, said.clone());
+        let response = LastResponse { what, number, began: call.began, ended: self.real, held: Some(held) };
+        self.responses.insert(token, response.clone());
         self.newest.insert(token, number);
         // Another worker may have asked since.
         let is_ours = !self.learn(token, self.stale) && self.newest[&token] == number;
         let share = end.share.clone().unwrap();
         assert_eq!(share.ended, self.now);
         assert!(share.began <= share.ended, "the other workers do not know how old it is");
-        self.store.write(&self.introspection.record_names(&digest(token)), &said, &share);
-        self.shared.push((token, said, share));
+        self.store.write(&self.introspection.record_names(&digest(token)), &response, &share);
+        self.shared.push((token, response, share));
         self.count("answer");
         assert!(end.resume.contains(&digest(token)));
         self.recall(&end.resume);
@@ -572,16 +575,16 @@ impl<'a> Model<'a> {
             "only the end of what was active"
         );
         if let Some(share) = &end.share {
-            let said = LastResponse { what: What::Nonsense, number, began, ended: self.real, held: None };
-            self.store.write(&self.introspection.record_names(&digest(token)), &said, share);
+            let response = LastResponse { what: What::Nonsense, number, began, ended: self.real, held: None };
+            self.store.write(&self.introspection.record_names(&digest(token)), &response, share);
         }
         self.in_flight.remove(&id);
         // The circuit may have opened for all of them.
         self.trouble_for_all();
-        let was_active = matches!(self.said.get(&token), Some(LastResponse { what: What::Active { .. }, .. }));
+        let was_active = matches!(self.responses.get(&token), Some(LastResponse { what: What::Active { .. }, .. }));
         // Of a JSON object that is no answer nothing active survives; of any other failure it does.
         if kind == 3 || !was_active {
-            self.said.remove(&token);
+            self.responses.remove(&token);
         }
         if kind == 3 {
             self.newest.insert(token, number);
@@ -643,14 +646,14 @@ impl<'a> Model<'a> {
         (LastResponse { what, number, began, ended, held: None }, record)
     }
 
-    /// What was said of the token of a call, here or elsewhere, is found in the shared data.
+    /// The response about the token of a call, here or elsewhere, is found in the shared data.
     fn adopt(&mut self) {
         let Some((id, InFlight { token, number: None, .. })) = self.some_call() else { return };
         let mut found = Vec::new();
         for _ in 0..=self.random.below(2) {
             let ours = self.shared.iter().rev().find(|(other, ..)| *other == token).cloned();
             found.push(match ours {
-                Some((_, said, shared)) if self.random.below(3) == 0 => (said, shared),
+                Some((_, response, shared)) if self.random.below(3) == 0 => (response, shared),
                 Some(_) | None => self.given_elsewhere(token),
             });
         }
@@ -675,8 +678,8 @@ impl<'a> Model<'a> {
     /// Another worker writes what it was told.
     fn tell(&mut self) {
         let token = self.random.index(TOKENS);
-        let (said, answer) = self.given_elsewhere(token);
-        self.store.write(&self.introspection.record_names(&digest(token)), &said, &answer);
+        let (response, answer) = self.given_elsewhere(token);
+        self.store.write(&self.introspection.record_names(&digest(token)), &response, &answer);
     }
 
     fn respond_late(&mut self) {
@@ -720,14 +723,14 @@ impl<'a> Model<'a> {
         self.now = UnixTime::from_millis(self.now.as_millis().checked_add_signed(by).unwrap());
         self.steps.push((self.real, by));
         self.count(what);
-        // The budget, pauses and what the server said of its limit go by the clock that was set.
+        // The budget, pauses and what the server states of its limit go by the clock that was set.
         self.made.clear();
         self.blocked_until = UnixTime::from_millis(0);
         self.last_step = Some(self.real);
         self.trouble_for_all();
     }
 
-    /// Time passes to where there is said to be something to do, and nothing else: nobody is left waiting.
+    /// Time passes to where something is due, and nothing else: nobody is left waiting.
     fn drain(&mut self) {
         for _ in 0..200 {
             let due = self.introspection.next_due(self.now).unwrap_or(self.now);
