@@ -646,7 +646,7 @@ impl<'a> Model<'a> {
         (LastResponse { what, number, began, ended, held: None }, record)
     }
 
-    /// What was response of the token of a call, here or elsewhere, is found in the shared data.
+    /// The response about the token of a call, here or elsewhere, is found in the shared data.
     fn adopt(&mut self) {
         let Some((id, InFlight { token, number: None, .. })) = self.some_call() else { return };
         let mut found = Vec::new();
@@ -723,14 +723,14 @@ impl<'a> Model<'a> {
         self.now = UnixTime::from_millis(self.now.as_millis().checked_add_signed(by).unwrap());
         self.steps.push((self.real, by));
         self.count(what);
-        // The budget, pauses and what the server response of its limit go by the clock that was set.
+        // The budget, pauses and what the server states of its limit go by the clock that was set.
         self.made.clear();
         self.blocked_until = UnixTime::from_millis(0);
         self.last_step = Some(self.real);
         self.trouble_for_all();
     }
 
-    /// Time passes to where there is response to be something to do, and nothing else: nobody is left waiting.
+    /// Time passes to where something is due, and nothing else: nobody is left waiting.
     fn drain(&mut self) {
         for _ in 0..200 {
             let due = self.introspection.next_due(self.now).unwrap_or(self.now);
