@@ -19,7 +19,6 @@ pub enum TransportError {
     Incomplete,
 }
 
-/// How a callout ended.
 pub type CalloutResult = Result<HttpResponse, TransportError>;
 
 /// What the owner of a callout reads of its response.
@@ -34,10 +33,8 @@ pub struct ResponseFormat {
 /// An HTTP response to a callout.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpResponse {
-    /// Its status.
     pub status: u16,
     headers: Vec<(&'static str, String)>,
-    /// Its body.
     pub body: Vec<u8>,
 }
 
@@ -73,7 +70,6 @@ impl TransportError {
 }
 
 impl HttpResponse {
-    /// A response without headers.
     pub const fn new(status: u16, body: Vec<u8>) -> Self {
         Self { status, headers: Vec::new(), body }
     }

@@ -1,9 +1,7 @@
 //! Dates of the proleptic Gregorian calendar, as days since 1970-01-01.
 
-/// A date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CivilDate {
-    /// The year.
     pub year: i64,
     /// The month, from 1.
     pub month: i64,

@@ -47,7 +47,6 @@ pub fn needs_no_escape(text: &str) -> bool {
     text.bytes().all(|byte| byte == b'/' || is_pchar(byte))
 }
 
-/// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
@@ -56,7 +55,6 @@ pub fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// base64url without padding.
 pub fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }

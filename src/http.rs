@@ -69,7 +69,6 @@ impl RequestHead {
         self.fields.iter().map(field).fold(list, usize::saturating_add)
     }
 
-    /// The fields, in order.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
     }
@@ -108,35 +107,20 @@ impl fmt::Debug for RequestHead {
 pub struct HeaderName(Cow<'static, str>);
 
 impl HeaderName {
-    /// `content-type`
     pub const CONTENT_TYPE: Self = Self(Cow::Borrowed("content-type"));
-    /// `cache-control`
     pub const CACHE_CONTROL: Self = Self(Cow::Borrowed("cache-control"));
-    /// `retry-after`
     pub const RETRY_AFTER: Self = Self(Cow::Borrowed("retry-after"));
-    /// `www-authenticate`
     pub const WWW_AUTHENTICATE: Self = Self(Cow::Borrowed("www-authenticate"));
-    /// `location`
     pub const LOCATION: Self = Self(Cow::Borrowed("location"));
-    /// `vary`
     pub const VARY: Self = Self(Cow::Borrowed("vary"));
-    /// `access-control-allow-origin`
     pub const ALLOW_ORIGIN: Self = Self(Cow::Borrowed("access-control-allow-origin"));
-    /// `access-control-allow-credentials`
     pub const ALLOW_CREDENTIALS: Self = Self(Cow::Borrowed("access-control-allow-credentials"));
-    /// `access-control-expose-headers`
     pub const EXPOSE_HEADERS: Self = Self(Cow::Borrowed("access-control-expose-headers"));
-    /// `allow`
     pub const ALLOW: Self = Self(Cow::Borrowed("allow"));
-    /// `access-control-allow-methods`
     pub const ALLOW_METHODS: Self = Self(Cow::Borrowed("access-control-allow-methods"));
-    /// `access-control-allow-headers`
     pub const ALLOW_HEADERS: Self = Self(Cow::Borrowed("access-control-allow-headers"));
-    /// `access-control-max-age`
     pub const MAX_AGE: Self = Self(Cow::Borrowed("access-control-max-age"));
-    /// `authorization`
     pub const AUTHORIZATION: Self = Self(Cow::Borrowed("authorization"));
-    /// `connection`
     pub const CONNECTION: Self = Self(Cow::Borrowed("connection"));
 
     /// The name in lower case, or `None` if it is not a token (RFC 9110 section 5.6.2).
@@ -385,7 +369,6 @@ impl HeadEdits {
         Self { removals, identity }
     }
 
-    /// The edits in order.
     pub fn iter(&self) -> impl Iterator<Item = &HeaderEdit> {
         self.removals.iter().chain(self.identity.iter())
     }
@@ -394,11 +377,9 @@ impl HeadEdits {
 /// A response of the filter instead of forwarding the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalResponse {
-    /// The HTTP status.
     pub status: u16,
     /// The header fields, in order.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The body.
     pub body: Vec<u8>,
 }
 

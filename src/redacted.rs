@@ -8,7 +8,6 @@ use std::fmt;
 pub struct Redacted<T>(T);
 
 impl<T> Redacted<T> {
-    /// Wraps `value`.
     pub const fn new(value: T) -> Self {
         Self(value)
     }

@@ -20,7 +20,6 @@ impl UnixTime {
         Self { millis: seconds.saturating_mul(1000) }
     }
 
-    /// Milliseconds since the epoch.
     pub const fn as_millis(self) -> u64 {
         self.millis
     }
@@ -102,9 +101,7 @@ impl MonotonicClock {
 /// A span of wall-clock time, which is over as soon as the clock is set back before it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// Its start.
     pub from: UnixTime,
-    /// Its end.
     pub until: UnixTime,
 }
 

@@ -48,7 +48,6 @@ impl WakeSlots {
         Self(slots.iter().map(read_slot).collect())
     }
 
-    /// Encodes the record.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         for slot in &self.0 {

@@ -205,7 +205,6 @@ impl<'a> Activation<'a> {
         }
     }
 
-    /// The value of the header with that name.
     pub(super) fn header(&self, name: &str, cost: &mut CostLimit) -> Result<Value<'a>, EvaluationError> {
         let value = self.find_header(name, cost)?.ok_or(EvaluationError::Missing)?;
         as_text(value, cost).map(text)

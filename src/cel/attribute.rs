@@ -3,7 +3,6 @@
 
 use crate::memory;
 
-/// The type of an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AttributeType {
     String,

@@ -12,7 +12,6 @@ pub struct CompileError {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// What is wrong there.
     pub kind: CompileErrorKind,
 }
 
@@ -27,7 +26,6 @@ pub enum CompileErrorKind {
     Syntax(&'static str),
     /// CEL that is not supported; with what to write instead.
     Unsupported(&'static str),
-    /// Undeclared variable.
     UnknownName,
     /// Undefined field of `request`, `source`, `destination`, `connection` or `token`.
     UnknownAttribute,
@@ -47,7 +45,6 @@ pub enum CompileErrorKind {
     Pattern(&'static str),
     /// A string that is neither an address nor a range.
     Network,
-    /// An unknown time zone.
     TimeZone,
     /// A spelling that no header name of a request has.
     HeaderName,
@@ -115,7 +112,6 @@ pub enum EvaluationError {
     HeaderAmbiguous,
     /// A number or time out of the range of its type, or a string that is not a number.
     OutOfRange,
-    /// Division by zero.
     DivisionByZero,
     /// A string that is not an address, or not a range.
     NotAnAddress,
@@ -126,7 +122,6 @@ pub enum EvaluationError {
 }
 
 impl EvaluationError {
-    /// All of them.
     pub const ALL: [Self; 13] = [
         Self::Missing,
         Self::NoToken,

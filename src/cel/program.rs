@@ -42,7 +42,6 @@ pub(super) enum Node {
     Comprehension(Box<Comprehension>),
 }
 
-/// A literal.
 #[derive(Clone)]
 pub(super) enum Constant {
     Null,

@@ -10,7 +10,6 @@ use crate::jose::{JsonFault, KeySetFault};
 pub struct ConfigError {
     /// The JSON path, `$.providers.okta.audiences[0]`.
     pub path: String,
-    /// What is wrong there.
     pub kind: ConfigErrorKind,
 }
 
@@ -18,7 +17,6 @@ pub struct ConfigError {
 /// which may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigErrorKind {
-    /// The configuration is empty.
     Empty,
     /// Not JSON: most likely a protobuf message of another type.
     NotAStringValue,
@@ -103,7 +101,6 @@ impl Path {
         Self(format!("{}[{at}]", self.0))
     }
 
-    /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -17,10 +17,8 @@ pub use error::{ConfigError, ConfigErrorKind, Path};
 
 const LIMITS: JsonLimits = JsonLimits { depth: 64, members: 4096 };
 
-/// A valid configuration.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The policy.
     pub policy: Policy,
     /// Warnings, to be logged at start.
     pub warnings: Vec<String>,

@@ -87,7 +87,6 @@ pub fn json_schema_draft_04() -> Value {
     draft_04::converted(&json_schema())
 }
 
-/// The reference in Markdown.
 pub fn markdown() -> String {
     markdown::render(&Reference::of_document())
 }

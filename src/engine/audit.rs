@@ -189,7 +189,6 @@ impl AuditRecord {
         self.sampling = entry;
     }
 
-    /// Whether it is logged.
     pub fn is_logged(&self) -> bool {
         self.sampling != Sampling::Dropped
     }
@@ -222,7 +221,6 @@ impl AuditRecord {
         }
     }
 
-    /// `allow` or `deny`.
     pub const fn verdict(&self) -> &'static str {
         match self.outcome {
             Outcome::Allowed(_) | Outcome::Reported(..) | Outcome::AllowedWithoutToken(_) => "allow",
@@ -230,7 +228,6 @@ impl AuditRecord {
         }
     }
 
-    /// The rule's name.
     pub const fn rule(&self) -> Option<&Rc<str>> {
         self.rule.as_ref()
     }
@@ -240,7 +237,6 @@ impl AuditRecord {
         self.issued_by.as_ref().map(|issued_by| &issued_by.provider)
     }
 
-    /// The issuer.
     pub fn issuer(&self) -> Option<&str> {
         self.issued_by.as_ref().and_then(|issued_by| issued_by.issuer.as_deref())
     }
@@ -273,7 +269,6 @@ impl AuditRecord {
         })
     }
 
-    /// The reason's name.
     pub const fn reason(&self) -> &'static str {
         match &self.outcome {
             Outcome::Allowed(_) | Outcome::Reported(..) => "authorized",

@@ -5,14 +5,12 @@ use crate::engine::filter_state::FilterStateValues;
 use crate::engine::trace::Trace;
 use crate::http::{HeadEdits, LocalResponse};
 
-/// A decision.
 #[derive(Clone, Debug)]
 pub struct Decision {
     /// What the host does with the request.
     pub verdict: Verdict,
     /// The filter state; empty unless configured.
     pub filter_state: FilterStateValues,
-    /// The audit record.
     pub audit: AuditRecord,
     /// What the steps found, if the engine records traces.
     pub trace: Trace,
@@ -23,6 +21,5 @@ pub struct Decision {
 pub enum Verdict {
     /// Forward it with these edits.
     Allow(HeadEdits),
-    /// Send this response.
     Deny(LocalResponse),
 }

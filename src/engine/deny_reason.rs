@@ -5,10 +5,8 @@ use std::time::Duration;
 use crate::jose::TokenFault;
 use crate::policy::{ClaimFault, RouteFault, RuleFault, TargetFault, Unforwardable, UnmetReason};
 
-/// The reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DenyReason {
-    /// There is no credential.
     TokenMissing,
     /// There is more than one credential, in whatever places.
     MultipleCredentials,
@@ -57,7 +55,6 @@ pub enum DenyReason {
 }
 
 impl DenyReason {
-    /// The stable name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::TokenMissing => "token_missing",

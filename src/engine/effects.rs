@@ -30,7 +30,6 @@ pub enum CalloutId {
     Keys(ProviderId, FetchNumber),
     /// Introspection at a provider's endpoint, or the metadata with its address.
     Introspection(ProviderId, CallNumber),
-    /// The revocation list.
     Revocations(PollNumber),
 }
 
@@ -44,12 +43,9 @@ impl CalloutId {
     }
 }
 
-/// What happened.
 #[derive(Debug)]
 pub enum Event {
-    /// Time has passed.
     Tick,
-    /// A callout has ended.
     CalloutDone(CalloutId, CalloutResult),
     /// The request for the lease of a callout has ended.
     LeaseDone(CalloutId, LeaseOutcome),
@@ -84,14 +80,11 @@ pub enum Effect {
     TickAt(UnixTime),
 }
 
-/// A callout to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Callout {
     /// Comes back with its result.
     pub id: CalloutId,
-    /// What is sent.
     pub request: HttpRequest,
-    /// Its timeout.
     pub timeout: Duration,
     /// What is read of the response.
     pub format: &'static ResponseFormat,
@@ -102,18 +95,14 @@ pub struct Callout {
 pub enum LeaseRequest {
     /// To fetch a provider's keys.
     Keys {
-        /// The provider.
         provider: ProviderId,
-        /// The name of the records.
         record: String,
         /// The first callout of the fetch.
         fetch: KeyFetch,
     },
     /// To introspect a token.
     Introspection {
-        /// The names of the records.
         names: RecordNames,
-        /// The token.
         token: TokenDigest,
         /// The timeout of the call.
         timeout: Duration,
@@ -138,27 +127,19 @@ pub struct SharedLimit {
 pub enum SharedRecord {
     /// The outcome of a key fetch.
     Keys {
-        /// The name of the records.
         record: String,
-        /// The outcome.
         outcome: SharedOutcome,
     },
-    /// An introspection response.
     Response {
-        /// The names of the records.
         names: RecordNames,
-        /// The response.
         response: SharedResponse,
     },
     /// No worker calls before that time.
     Block(SharedLimit, UnixTime),
     /// The rate limit that a provider's server states, in calls a minute.
     Ceiling(SharedLimit, NonZeroU32),
-    /// The revocation list.
     List {
-        /// The name of the records.
         record: String,
-        /// The list.
         news: ListNews,
     },
 }
@@ -170,21 +151,18 @@ pub enum Report {
     FetchStarted {
         /// The configured name of the provider.
         provider: Rc<str>,
-        /// Why.
         cause: FetchCause,
     },
     /// A key fetch has ended.
     Fetch {
         /// The configured name of the provider.
         provider: Rc<str>,
-        /// Its result.
         result: FetchResult,
     },
     /// An introspection call has ended.
     Call {
         /// The configured name of the provider.
         provider: Rc<str>,
-        /// Its result.
         result: CallResult,
     },
     /// A poll of the revocation list has ended.

@@ -81,7 +81,6 @@ const IDLE_TICK: Duration = Duration::from_secs(10);
 /// What came of a new request.
 #[derive(Debug)]
 pub enum RequestOutcome {
-    /// It is decided.
     Decision(Box<Decision>),
     /// It is parked. Its decision comes in an [`Outbox`]; tick as soon as possible.
     Pending,
@@ -94,7 +93,6 @@ pub enum RequestOutcome {
 
 /// What a host does for an engine when it is called.
 pub struct HostServices {
-    /// Verifies signatures.
     pub verifier: Box<dyn SignatureVerifier>,
     /// Signs with the RSA keys of the configuration.
     pub signer: Box<dyn RsaSigner>,
@@ -158,7 +156,6 @@ impl Engine {
         Self { trace: Trace::recording(), ..self }
     }
 
-    /// A new request.
     pub fn on_request(&mut self, stream: StreamId, head: &RequestHead, now: UnixTime) -> RequestOutcome {
         let arrival = self.handle_request(stream, head, None, now);
         self.sample(arrival, now)

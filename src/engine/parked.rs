@@ -32,7 +32,6 @@ const ENTRY_BYTES: usize = 4 * size_of::<(StreamId, ParkedRequest)>() + 512;
 /// The limits of parked requests in one worker.
 #[derive(Clone, Copy, Debug)]
 pub struct ParkingLimits {
-    /// Requests.
     pub requests: usize,
     /// Bytes that they hold in the module. The host holds more.
     pub bytes: usize,
@@ -44,7 +43,6 @@ impl Default for ParkingLimits {
     }
 }
 
-/// The parked requests.
 #[derive(Debug)]
 pub(super) struct Parked {
     limits: ParkingLimits,
@@ -95,7 +93,6 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    /// Whether it is over.
     pub(super) fn has_passed(self, now: MonotonicTime) -> bool {
         now >= self.expires_at
     }
@@ -167,7 +164,6 @@ impl Parked {
             && failed_of(awaited).is_none_or(has_share)
     }
 
-    /// Parks a request.
     pub(super) fn insert(
         &mut self,
         stream: StreamId,
@@ -272,7 +268,6 @@ impl Parked {
         self.requests.len()
     }
 
-    /// The earliest deadline.
     pub(super) fn earliest_deadline(&self) -> Option<UnixTime> {
         let first = self.requests.values().map(|waiting| waiting.deadline.expires_at).min();
         first.map(|until| self.clock.wall(until))

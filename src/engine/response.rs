@@ -39,10 +39,8 @@ enum Message<'a> {
 const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// A denied request.
 #[derive(Debug)]
 pub struct Denial<'a> {
-    /// The reason.
     pub reason: DenyReason,
     /// What would help the client.
     pub remedy: Remedy<'a>,

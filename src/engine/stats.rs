@@ -7,7 +7,6 @@ use crate::telemetry::stats::{ProviderStats, Stats};
 use crate::unix_time::UnixTime;
 
 impl Engine {
-    /// The statistics at `now`.
     pub fn stats(&self, now: UnixTime) -> Stats {
         let of_provider = |(id, keys): &(_, crate::keys::ProviderKeys)| {
             let name = Rc::clone(&self.policy.providers.get(*id)?.name);

@@ -34,7 +34,6 @@ const MAX_SEEN: usize = 1 << 16;
 #[derive(Clone, Debug)]
 pub(super) struct AuthenticatedToken {
     pub(super) provider: ProviderId,
-    /// The provider's name.
     pub(super) provider_name: Rc<str>,
     /// The issuer, if it is known: see [`Provider::issuer_of`].
     pub(super) issuer: Option<Rc<str>>,
@@ -70,7 +69,6 @@ impl AuthenticatedToken {
     }
 }
 
-/// The cache.
 pub(super) struct TokenCache {
     hits: u64,
     misses: u64,

@@ -12,7 +12,6 @@ use crate::jose::{Algorithm, Claims, TokenFault, UnverifiedToken};
 use crate::policy::{ClaimFault, CredentialLocation, ProviderId, RuleFault, RuleId, UnmetReason, ValidatedToken};
 use crate::unix_time::UnixTime;
 
-/// What one step found.
 #[derive(Clone, Debug)]
 pub enum TraceEvent {
     /// The rule that matches the request, or why none can be selected.
@@ -21,9 +20,7 @@ pub enum TraceEvent {
     Unremovable,
     /// The location of the token, or why there is none, and whether the rule needs one.
     Credential {
-        /// The rule.
         rule: RuleId,
-        /// Where the token is.
         location: Result<CredentialLocation, DenyReason>,
         /// Whether the request is allowed without a token.
         anonymous: AnonymousCheck,
@@ -34,14 +31,12 @@ pub enum TraceEvent {
     MalformedToken(TokenFault),
     /// The token is a JWT. Its signature is not verified yet.
     Jwt {
-        /// Its header.
         header: JoseHeader,
         /// Its length.
         bytes: usize,
     },
     /// The provider whose settings apply.
     Provider {
-        /// The provider.
         provider: ProviderId,
         /// The one of its issuers that the token names.
         issuer: Rc<str>,
@@ -50,14 +45,11 @@ pub enum TraceEvent {
     NoProvider {
         /// The token, whose signature is not verified.
         token: Box<UnverifiedToken>,
-        /// Why.
         fault: ClaimFault,
     },
     /// The algorithm of the token.
     Algorithm {
-        /// The provider.
         provider: ProviderId,
-        /// The algorithm.
         algorithm: Algorithm,
         /// Whether the provider's tokens may use it.
         is_allowed: bool,
@@ -74,24 +66,18 @@ pub enum TraceEvent {
         count: usize,
         /// The algorithm of the token.
         algorithm: Algorithm,
-        /// The result.
         result: KeyLookUp,
     },
     /// Whether one of these keys verifies the signature.
-    Signature {
-        /// Whether it is valid.
-        is_valid: bool,
-    },
+    Signature { is_valid: bool },
     /// The introspection of the token.
     Introspection {
         /// Whether the token is opaque, or a JWT that the rule has introspected.
         kind: TokenKind,
-        /// The result.
         result: CheckResult,
     },
     /// The claims of the token.
     Claims {
-        /// The provider.
         provider: ProviderId,
         /// The claims. The cache does not have those of a rejected introspection response.
         claims: Option<Claims>,
@@ -108,11 +94,8 @@ pub enum TraceEvent {
     Revocation(CheckResult),
     /// The requirement of the rule.
     Requirement {
-        /// The rule.
         rule: RuleId,
-        /// The provider.
         provider: ProviderId,
-        /// The token.
         token: Rc<ValidatedToken>,
         /// Why it is not met.
         unmet: Option<UnmetReason>,
@@ -155,9 +138,7 @@ pub enum KeyLookUp {
 /// The result of a check that may depend on a callout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckResult {
-    /// The token passes.
     Passed,
-    /// The request is denied.
     Denied(DenyReason),
     /// The callout has not ended.
     Pending,

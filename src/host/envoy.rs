@@ -14,7 +14,6 @@ use crate::engine::FilterStateValues;
 use crate::host::host_error::HostError;
 use crate::host::host_interface::{Host, HostFunction};
 
-/// Envoy.
 pub(super) struct Envoy;
 
 impl Host for Envoy {

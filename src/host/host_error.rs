@@ -17,7 +17,6 @@ use proxy_wasm::types::Status;
 /// Why the host cannot apply a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HostError {
-    /// A host call failed.
     Call(&'static str, Status),
     /// Another plugin wrote the filter state first. Usually this filter occurs twice in one chain.
     FilterStateAlreadySet,

@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use crate::engine::{CalloutId, TokenBucket, TokenDigest};
 use crate::host::shared_data::HeldLease;
 
-/// The leases by callout.
 #[derive(Debug, Default)]
 pub(super) struct Leases(RefCell<HashMap<CalloutId, LeaseOf>>);
 

@@ -79,7 +79,6 @@ impl Metrics {
         self.are_counted.get()
     }
 
-    /// Counts an applied decision.
     pub(super) fn count_decision(&self, audit: &AuditRecord) {
         self.count_as(audit, audit.verdict(), audit.reason(), audit.would_deny());
     }

@@ -24,7 +24,6 @@ pub(super) struct RootState {
     pub(super) host: Cell<&'static dyn Host>,
     /// Set once the configuration was accepted.
     pub(super) engine: RefCell<Option<Engine>>,
-    /// The callouts under way.
     pub(super) callouts: Callouts,
     /// The leases that this worker holds.
     pub(super) leases: Leases,
@@ -32,7 +31,6 @@ pub(super) struct RootState {
     pub(super) effects: RefCell<VecDeque<Effect>>,
     /// How this root is woken by others and by itself.
     pub(super) wake_ups: WakeUps,
-    /// The parked streams.
     pub(super) streams: ParkedStreams,
     /// Whether the soonest possible tick was asked for and did not come yet.
     tick_is_soon: Cell<bool>,

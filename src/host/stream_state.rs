@@ -14,7 +14,6 @@ use crate::unix_time::UnixTime;
 pub(super) enum StreamState {
     /// Not decided yet: every callback pauses.
     Pending,
-    /// The request is allowed.
     Allowed,
     /// A local response was sent: every callback pauses until the host ends the stream.
     Rejected,

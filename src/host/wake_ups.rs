@@ -80,7 +80,6 @@ impl WakeUps {
         }
     }
 
-    /// Frees the slot.
     pub(super) fn leave(&self) {
         if self.queue.take().is_some() {
             change(|slots| slots.release(self.owner.get()));

@@ -31,7 +31,6 @@ pub(super) enum Active {
     Jwt(Rc<ActiveToken>),
 }
 
-/// An active response.
 #[derive(Clone, Debug)]
 pub(super) struct CachedActive {
     pub(super) active: Active,

@@ -88,7 +88,6 @@ pub(super) fn requester_of(token: &ValidatedToken) -> Option<Requester> {
 pub struct Call {
     /// Comes back with the outcome.
     pub number: CallNumber,
-    /// What it is for.
     pub purpose: Purpose,
     /// How long it may take.
     pub timeout: Duration,
@@ -101,7 +100,6 @@ pub enum Purpose {
     Metadata(usize),
     /// To introspect a token.
     Token {
-        /// Which.
         digest: TokenDigest,
         /// Which part of the rate limit it may use.
         class: BudgetClass,
@@ -135,16 +133,12 @@ impl single_flight::Subject for Subject {
     }
 }
 
-/// Why a call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallFault {
-    /// No response.
     Transport(TransportError),
     /// The endpoint rejects our credentials: 401 or 403.
     CredentialsRefused(u16),
-    /// 429
     TooManyRequests,
-    /// Another status than 200.
     Status(u16),
     /// 200, and not an introspection response.
     Response(ResponseFault),
@@ -157,7 +151,6 @@ pub enum CallFault {
 /// What a finished call changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallResult {
-    /// The endpoint has responded.
     Answered,
     /// Another worker shared its response, and no call was made.
     TakenOver,
@@ -165,7 +158,6 @@ pub enum CallResult {
     Discovered,
     /// It has not.
     Failed {
-        /// Why.
         fault: CallFault,
         /// How long no call is made now; zero while it is one failure among others.
         pause: Duration,

@@ -29,7 +29,6 @@ use crate::unix_time::UnixTime;
 /// What is cached of a token.
 #[derive(Debug)]
 enum Cached {
-    /// The result.
     Final(LookUp<Active>),
     /// An active response to be refreshed; the result while that is not possible.
     Aged(Option<LookUp<Active>>),

@@ -80,9 +80,7 @@ pub enum LookUp<T> {
 /// Why the status of a token cannot be known now, and after how long that may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Unavailable {
-    /// Why.
     pub cause: Cause,
-    /// How long.
     pub wait: Duration,
 }
 
@@ -133,7 +131,6 @@ pub struct Begun {
 /// What the end of a call leads to.
 #[derive(Debug)]
 pub struct CallEnd {
-    /// What changed.
     pub result: CallResult,
     /// Requests that wait for these tokens are to look again.
     pub resume: Vec<TokenDigest>,

@@ -12,7 +12,6 @@ use crate::lookup::call_limits::FailureScope;
 use crate::lookup::retry_after;
 use crate::unix_time::UnixTime;
 
-/// A failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) fault: CallFault,
@@ -41,7 +40,6 @@ pub(super) fn read_response(response: &HttpResponse, now: UnixTime) -> Result<In
 }
 
 impl Failure {
-    /// A call without a response.
     pub(super) const fn without_response(fault: CallFault) -> Self {
         let scope =
             if matches!(fault, CallFault::NotSigned) { FailureScope::Endpoint } else { FailureScope::Transient };

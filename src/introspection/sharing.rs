@@ -23,7 +23,6 @@ pub const MAX_SHARED_BYTES: usize = 4096;
 /// How much longer than its call a lease runs; after that another worker may call.
 const LEASE_GRACE: Duration = Duration::from_millis(500);
 
-/// The lease on a call, with the token.
 pub type CallLease = LeaseRecord<TokenDigest>;
 
 /// The names of the records that concern one token.
@@ -33,21 +32,17 @@ pub struct RecordNames {
     pub active: String,
     /// That of another response.
     pub negative: String,
-    /// That of the lease.
     pub lease: String,
 }
 
 /// A response, as one worker shares it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SharedResponse {
-    /// The token.
     pub token: TokenDigest,
     /// The number in the lease on its call. It belongs to the record of the lease: all responses in one slot are numbered by
     /// the same leases, so of two about one token the call of the newer number began later.
     pub sequence: Sequence,
-    /// When the call began.
     pub began: UnixTime,
-    /// When it ended.
     pub ended: UnixTime,
     /// The body of the response, which had status 200.
     pub body: Vec<u8>,

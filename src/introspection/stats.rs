@@ -21,7 +21,6 @@ impl LookUpStats {
 }
 
 impl ProviderIntrospection {
-    /// The statistics at `now`.
     pub fn stats(&self, now: UnixTime) -> IntrospectionStats {
         IntrospectionStats {
             active: self.cache.len(),

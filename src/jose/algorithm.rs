@@ -30,7 +30,6 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Every algorithm.
     pub const ALL: [Self; 10] = [
         Self::Rs256,
         Self::Rs384,
@@ -62,7 +61,6 @@ impl Algorithm {
             .or_else(|| (name == alias).then_some(algorithm))
     }
 
-    /// The registered name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rs256 => "RS256",

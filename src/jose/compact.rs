@@ -34,11 +34,8 @@ pub struct UnverifiedToken {
 /// The header parameters that are read (RFC 7515 section 4.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JoseHeader {
-    /// `alg`
     pub algorithm: Algorithm,
-    /// `kid`
     pub key_id: Option<String>,
-    /// `typ`
     pub token_type: Option<String>,
 }
 
@@ -98,7 +95,6 @@ impl UnverifiedToken {
         })
     }
 
-    /// The JOSE header.
     pub const fn header(&self) -> &JoseHeader {
         &self.header
     }
@@ -119,7 +115,6 @@ impl UnverifiedToken {
         self.claims.time("exp")
     }
 
-    /// The token as received.
     pub fn serialized(&self) -> &Redacted<Rc<[u8]>> {
         &self.serialized
     }

@@ -160,7 +160,6 @@ impl KeySet {
 }
 
 impl Key {
-    /// The key's `kid`.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }

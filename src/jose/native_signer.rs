@@ -10,7 +10,6 @@ use super::private_key::{PrivateKey, RsaSigner, SignedBy};
 const SIGNED: [u8; 3] = [0x08, 0x01, 0x12];
 const PROBE: &[u8] = b"okta-proxy-wasm: can this host sign?";
 
-/// Signs with the host.
 pub struct NativeSigner {
     call: HostCall,
 }

@@ -116,18 +116,15 @@ impl PrivateKey {
         }
     }
 
-    /// Sets the `kid`.
     #[must_use]
     pub fn with_id(self, id: String) -> Self {
         Self { id: Some(id), ..self }
     }
 
-    /// The `kid`.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// The signature algorithm.
     pub const fn algorithm(&self) -> Algorithm {
         match self.material {
             Material::P256(_) => Algorithm::Es256,
@@ -135,7 +132,6 @@ impl PrivateKey {
         }
     }
 
-    /// Which side signs.
     pub const fn signed_by(&self) -> SignedBy {
         match self.material {
             Material::P256(_) => SignedBy::Module,

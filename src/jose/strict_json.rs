@@ -14,7 +14,6 @@ use serde_json::{Map, Number, Value};
 pub struct JsonLimits {
     /// Nesting of objects and arrays, including the outermost.
     pub depth: usize,
-    /// Members per object.
     pub members: usize,
 }
 

@@ -36,12 +36,10 @@ impl SignedPayload {
 }
 
 impl VerifiedToken {
-    /// The verified header.
     pub const fn header(&self) -> &JoseHeader {
         &self.header
     }
 
-    /// The verified claims.
     pub const fn claims(&self) -> &Claims {
         &self.claims
     }

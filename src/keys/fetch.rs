@@ -36,11 +36,9 @@ pub enum FetchCause {
 pub struct KeyFetch {
     /// Which fetch it belongs to; comes back with its outcome.
     pub number: FetchNumber,
-    /// Where to.
     pub address: CalloutAddress,
     /// How long it may take.
     pub timeout: Duration,
-    /// Why.
     pub cause: FetchCause,
     /// Its number in the process, as far as this worker knows; the number in the lease counts.
     pub sequence: Sequence,
@@ -51,9 +49,7 @@ pub struct KeyFetch {
 /// Why a fetch brought no keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FetchFault {
-    /// No response.
     Transport(TransportError),
-    /// Another status than 200.
     Status(u16),
     /// Not a key set that can be used.
     KeySet(KeySetFault),
@@ -79,7 +75,6 @@ pub enum FetchResult {
     },
     /// Nothing changed; the next attempt is so far off.
     Failed {
-        /// Why.
         fault: FetchFault,
         /// When it is tried again.
         retry_in: Duration,

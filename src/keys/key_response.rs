@@ -13,7 +13,6 @@ use crate::policy::{CalloutAddress, Discovery, DiscoveryFault, DiscoveryStep};
 pub(super) enum Step {
     /// The how-many-eth metadata address.
     Metadata(usize),
-    /// The key set.
     Keys,
 }
 

@@ -33,7 +33,6 @@ pub enum LookUp<'a> {
 /// What the end of a callout leads to.
 #[derive(Debug)]
 pub struct CalloutEnd {
-    /// What changed.
     pub result: FetchResult,
     /// The next callout of the same fetch.
     pub next: Option<KeyFetch>,

@@ -156,7 +156,6 @@ impl ProviderKeys {
         self.remote_mut().map_or(FetchResult::Late, |remote| remote.adopt(outcome, jitter, now))
     }
 
-    /// The statistics at `now`.
     pub fn stats(&self, now: UnixTime) -> KeyStats {
         match &self.source {
             Source::Inline(set) => KeyStats { held: set.len(), age: None, are_usable: true },

@@ -25,7 +25,6 @@ pub type KeyLease = LeaseRecord<TokenBucket>;
 pub struct SharedOutcome {
     /// Which fetch of the process it was.
     pub sequence: Sequence,
-    /// When it ended.
     pub ended: UnixTime,
     /// The response with the key set; `None`: the fetch failed.
     pub response: Option<HttpResponse>,

@@ -36,7 +36,6 @@ enum State {
 pub enum Permit {
     /// Yes.
     Granted,
-    /// One, the probe.
     Probe,
     /// Not for so long.
     Wait(Duration),
@@ -58,7 +57,6 @@ impl CircuitBreaker {
         }
     }
 
-    /// A permitted call begins.
     pub fn begin(&mut self, now: UnixTime) {
         if self.permit(now) == Permit::Probe {
             self.state = State::Probing;
@@ -72,12 +70,10 @@ impl CircuitBreaker {
         }
     }
 
-    /// A call succeeded.
     pub fn succeed(&mut self) {
         (self.state, self.failures, self.openings) = (State::Closed, 0, 0);
     }
 
-    /// A call failed.
     pub fn fail(&mut self, jitter: Jitter, now: UnixTime) {
         self.failures = self.failures.saturating_add(1);
         match self.state {

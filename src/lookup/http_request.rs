@@ -7,7 +7,6 @@ use crate::redacted::Redacted;
 /// An HTTP request for JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpRequest {
-    /// Where to.
     pub address: CalloutAddress,
     /// Its method and content.
     pub message: Message,
@@ -16,22 +15,18 @@ pub struct HttpRequest {
 /// The method, and what comes with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// `GET`
     Get {
         /// The value of `If-None-Match`, if there is to be one.
         if_none_match: Option<HeaderValue>,
     },
-    /// `POST` of `application/x-www-form-urlencoded`
     PostForm {
         /// The value of `Authorization`, if there is to be one.
         authorization: Option<Redacted<String>>,
-        /// The body.
         body: Redacted<String>,
     },
 }
 
 impl HttpRequest {
-    /// `GET` of a document.
     pub const fn get(address: CalloutAddress) -> Self {
         Self { address, message: Message::Get { if_none_match: None } }
     }

@@ -53,7 +53,6 @@ pub enum LimitReached {
 }
 
 impl LimitReached {
-    /// For how long.
     pub const fn wait(self) -> Duration {
         match self {
             Self::Blocked(wait) | Self::Exhausted(wait) | Self::ShareExhausted(wait) => wait,

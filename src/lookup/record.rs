@@ -11,13 +11,11 @@ pub const VERSION: u8 = 3;
 
 /// A value that workers share.
 pub trait Record: Sized {
-    /// Writes its fields.
     fn write(&self, to: &mut RecordWriter);
 
     /// Reads its fields; `None` when the bytes are not of this form.
     fn read(from: &mut RecordReader<'_>) -> Option<Self>;
 
-    /// The record as bytes.
     fn to_bytes(&self) -> Vec<u8> {
         let mut writer = RecordWriter(vec![VERSION]);
         self.write(&mut writer);

@@ -150,7 +150,6 @@ impl<S: Subject> SingleFlight<S> {
         self.queues.get(class).queued.get(at).map(|queued| queued.subject.caller())
     }
 
-    /// Begins that call.
     pub(crate) fn begin_next(&mut self, class: BudgetClass, timeout: Duration, began: Began) -> Option<CallNumber> {
         let at = self.next(class, began.at)?;
         let queue = self.queues.get_mut(class);

@@ -47,7 +47,6 @@ impl TokenBucket {
         }
     }
 
-    /// Puts a token back.
     #[must_use]
     pub fn give_back(self, refill: Duration) -> Self {
         let refill = u64::try_from(refill.as_millis()).unwrap_or(u64::MAX);

@@ -5,7 +5,6 @@ use std::num::NonZeroU32;
 /// How many decisions of each kind are logged. A report-only denial counts as a denial.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AuditTrail {
-    /// Allowed requests.
     pub allowed: Logged,
     /// Denied requests, including report-only denials.
     pub denied: Logged,
@@ -27,11 +26,8 @@ impl Default for AuditTrail {
 /// How many decisions are logged.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Logged {
-    /// All.
     All,
-    /// A random sample.
     Sampled(SampleRate),
-    /// None.
     None,
 }
 
@@ -40,7 +36,6 @@ pub enum Logged {
 pub struct SampleRate(f64);
 
 impl SampleRate {
-    /// One percent.
     pub const ONE_PERCENT: Self = Self(0.01);
 
     /// The share, if it is in range.

@@ -22,16 +22,13 @@ pub struct CalloutAddress {
     pub authority: String,
     /// `:path`: path and optional query.
     pub path: String,
-    /// The additional header fields.
     pub headers: CalloutHeaders,
 }
 
 /// The scheme of a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// `http`
     Http,
-    /// `https`
     Https,
 }
 
@@ -73,7 +70,6 @@ impl CalloutAddress {
         })
     }
 
-    /// Sets the header fields.
     #[must_use]
     pub fn with_headers(self, headers: &CalloutHeaders) -> Self {
         Self { headers: headers.clone(), ..self }

@@ -12,12 +12,10 @@ use super::forward::{ClaimFormat, ClaimSource, Unforwardable};
 use super::validate::ValidatedToken;
 use crate::http::HeaderValue;
 
-/// One name and value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateEntry {
     /// The name, which is unique.
     pub name: Rc<str>,
-    /// The value.
     pub value: HeaderValue,
 }
 
@@ -38,7 +36,6 @@ pub struct FilterState {
 /// One configured name and its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateItem {
-    /// The name.
     pub name: Rc<str>,
     /// The source of its value.
     pub source: StateSource,
@@ -47,24 +44,19 @@ pub struct StateItem {
 /// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StateSource {
-    /// A part of the decision.
     Decision(DecisionPart),
     /// A claim of a validated token.
     Claim(ClaimSource, ClaimFormat),
 }
 
-/// A part of the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecisionPart {
-    /// `allow` or `deny`.
     Verdict,
-    /// The reason.
     Reason,
     /// The name of the rule, if it has one.
     Rule,
     /// The provider's name, if the token's issuer is configured.
     Provider,
-    /// The provider's issuer.
     Issuer,
     /// Why a report-only rule would have denied the allowed request.
     WouldDeny,

@@ -42,7 +42,6 @@ pub struct Forwarding {
 /// One claim and its header.
 #[derive(Clone, Debug)]
 pub struct ForwardedClaim {
-    /// The header.
     pub header: HeaderName,
     /// The source of the value.
     pub source: ClaimSource,
@@ -55,9 +54,7 @@ pub struct ForwardedClaim {
 pub enum ClaimSource {
     /// The subject, in whichever claim the provider has it.
     Subject,
-    /// The OAuth client.
     Client,
-    /// The scopes.
     Scopes,
     /// The claim at a path of at least one literal member name.
     Claim(Vec<String>),

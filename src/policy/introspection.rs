@@ -12,7 +12,6 @@ use crate::redacted::Redacted;
 /// The introspection settings of a provider.
 #[derive(Clone, Debug)]
 pub struct Introspection {
-    /// The introspection endpoint.
     pub address: IntrospectionAddress,
     /// How the filter authenticates to the endpoint.
     pub client: ClientAuthentication,
@@ -52,23 +51,15 @@ pub enum IntrospectionAddress {
 /// Client authentication at the endpoint (RFC 6749 section 2.3.1, RFC 7523 section 2.2).
 #[derive(Clone, Debug)]
 pub enum ClientAuthentication {
-    /// `client_secret_basic`
     SecretBasic {
-        /// `client_id`
         client_id: String,
-        /// `client_secret`
         secret: Redacted<String>,
     },
-    /// `client_secret_post`
     SecretPost {
-        /// `client_id`
         client_id: String,
-        /// `client_secret`
         secret: Redacted<String>,
     },
-    /// `private_key_jwt`
     PrivateKeyJwt {
-        /// `client_id`
         client_id: String,
         /// The key that signs the assertion.
         key: Rc<PrivateKey>,
@@ -76,7 +67,6 @@ pub enum ClientAuthentication {
 }
 
 impl ClientAuthentication {
-    /// `client_id`
     pub fn client_id(&self) -> &str {
         match self {
             Self::SecretBasic { client_id, .. }
@@ -99,7 +89,6 @@ impl ClientAuthentication {
 pub struct RevocationSource {
     /// The address of the document.
     pub address: CalloutAddress,
-    /// The poll interval.
     pub refresh: Duration,
     /// The timeout of one poll.
     pub timeout: Duration,

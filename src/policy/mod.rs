@@ -57,16 +57,13 @@ pub use target_headers::{TargetHeader, TargetHeaders};
 pub use token_source::{CredentialLocation, TokenSource, UnremovableCredential};
 pub use validate::{ClaimFault, ValidatedToken, check_introspected_kind};
 
-/// The operator's compiled configuration.
 #[derive(Debug)]
 pub struct Policy {
-    /// The token issuers.
     pub providers: Providers,
     /// The list of revoked tokens.
     pub revocations: Option<RevocationSource>,
     /// Where credentials are located.
     pub token_source: TokenSource,
-    /// The authorization rules.
     pub rules: Rules,
     /// The headers for the backend.
     pub forwarding: Forwarding,
@@ -78,7 +75,6 @@ pub struct Policy {
     pub clear_route_cache: bool,
     /// The protected resource metadata, for clients without a token.
     pub resources: ProtectedResources,
-    /// The responses to clients.
     pub responses: Responses,
     /// Which decisions are logged.
     pub audit: AuditTrail,

@@ -40,7 +40,6 @@ pub enum ResourceFault {
 /// A resource and its metadata document.
 #[derive(Debug)]
 pub struct ProtectedResource {
-    /// Its identifier.
     pub address: ResourceAddress,
     /// The JSON document as it is sent.
     pub document: Vec<u8>,
@@ -78,12 +77,10 @@ impl ResourceAddress {
         Ok(Self { text: text.to_owned(), authority, path, metadata_path, metadata_address })
     }
 
-    /// The identifier as configured.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The path of its metadata.
     pub fn metadata_path(&self) -> &str {
         &self.metadata_path
     }

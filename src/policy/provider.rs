@@ -10,7 +10,6 @@ use super::issuer_metadata::Discovery;
 use crate::jose::{Algorithm, Claim, Claims, KeySet};
 use crate::unix_time::UnixTime;
 
-/// A token issuer.
 #[derive(Debug)]
 pub struct Provider {
     /// The operator's name for it, for logs.
@@ -19,9 +18,7 @@ pub struct Provider {
     pub issuer: Rc<str>,
     /// The other accepted values of `iss`.
     pub additional_issuers: Vec<Rc<str>>,
-    /// The accepted audiences.
     pub audiences: Audiences,
-    /// The accepted signature algorithms.
     pub algorithms: Vec<Algorithm>,
     /// The tolerated difference between its clock and ours.
     pub clock_skew: Duration,
@@ -83,11 +80,8 @@ pub enum Audiences {
 /// The names of the claims of a provider's tokens. If a claim has several names, the first one present is used.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ClaimNames {
-    /// The subject.
     pub subject: String,
-    /// The OAuth client.
     pub client: Vec<String>,
-    /// The scopes.
     pub scope: Vec<String>,
     /// The path of literal names to the groups. Every validated token shares it.
     pub groups: Rc<[String]>,

@@ -11,7 +11,6 @@ use super::provider::{Audiences, Provider};
 use super::validate::ClaimFault;
 use crate::jose::{Algorithm, Claim, UnverifiedToken};
 
-/// All providers.
 #[derive(Debug)]
 pub struct Providers {
     providers: Vec<Provider>,
@@ -29,7 +28,6 @@ impl ProviderId {
     }
 }
 
-/// The providers of one issuer.
 #[derive(Debug)]
 enum IssuerProviders {
     One(ProviderId),
@@ -42,9 +40,7 @@ type ByAudience = HashMap<String, Option<ProviderId>>;
 /// The provider whose settings validate a token.
 #[derive(Clone, Copy, Debug)]
 pub struct SelectedProvider<'a> {
-    /// The id.
     pub id: ProviderId,
-    /// The provider.
     pub provider: &'a Provider,
     /// The one of its issuers that the token names.
     pub issuer: &'a Rc<str>,

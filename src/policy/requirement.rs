@@ -106,7 +106,6 @@ impl Requirement {
         &self.attributes
     }
 
-    /// The terms.
     pub fn terms(&self) -> &[Term] {
         &self.terms
     }
@@ -151,7 +150,6 @@ impl Term {
         }
     }
 
-    /// The nested requirements.
     pub fn inner(&self) -> &[Requirement] {
         match self {
             Self::Not(inner) => std::slice::from_ref(inner),

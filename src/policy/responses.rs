@@ -16,9 +16,7 @@ pub use login::{Login, LoginAddress, ReturnBase};
 pub struct Responses {
     /// The `realm` of challenges (RFC 9110 section 11.5).
     pub realm: String,
-    /// The format of bodies.
     pub format: BodyFormat,
-    /// The detail of bodies.
     pub detail: Detail,
     /// The operator's custom bodies and headers.
     pub custom: CustomResponses,
@@ -30,7 +28,6 @@ pub struct Responses {
     pub login: Option<Login>,
 }
 
-/// The format of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BodyFormat {
     /// `{"error": …, "error_description": …}`
@@ -55,18 +52,13 @@ pub enum Detail {
 /// The status of a denial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseClass {
-    /// 400
     BadRequest,
-    /// 401
     Unauthorized,
-    /// 403
     Forbidden,
-    /// 503
     Unavailable,
 }
 
 impl ResponseClass {
-    /// The HTTP status.
     pub const fn status(self) -> u16 {
         match self {
             Self::BadRequest => 400,
@@ -90,17 +82,12 @@ impl ResponseClass {
 /// The custom response of each class.
 #[derive(Debug, Default)]
 pub struct CustomResponses {
-    /// 400
     pub bad_request: CustomResponse,
-    /// 401
     pub unauthorized: CustomResponse,
-    /// 403
     pub forbidden: CustomResponse,
-    /// 503
     pub unavailable: CustomResponse,
 }
 
-/// A custom response.
 #[derive(Debug, Default)]
 pub struct CustomResponse {
     /// Replaces the default body.
@@ -112,14 +99,12 @@ pub struct CustomResponse {
 /// A body and its media type.
 #[derive(Debug)]
 pub struct CustomBody {
-    /// `Content-Type`
     pub content_type: HeaderValue,
     /// The body.
     pub bytes: Vec<u8>,
 }
 
 impl CustomResponses {
-    /// The custom response of a class.
     pub const fn of(&self, class: ResponseClass) -> &CustomResponse {
         match class {
             ResponseClass::BadRequest => &self.bad_request,

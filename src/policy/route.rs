@@ -22,7 +22,6 @@ pub use router::{AmbiguousHosts, RouteFault, RouteIndex, Router};
 pub struct Route {
     /// Any of these hosts. Empty means every host.
     pub hosts: Vec<HostPattern>,
-    /// The path.
     pub path: PathPattern,
     /// Any of these methods. Empty means every method.
     pub methods: Vec<Method>,
@@ -57,7 +56,6 @@ impl Method {
         !method.is_empty() && method.iter().all(|byte| is_token_byte(*byte) && !byte.is_ascii_lowercase())
     }
 
-    /// The method as configured.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -80,7 +78,6 @@ pub enum PatternFault {
     NotNormal(NormalPath<'static>),
     /// A path for which every request is rejected.
     Rejected(TargetFault),
-    /// An invalid regular expression.
     Regex,
     /// A regular expression that is too large when compiled.
     RegexTooLarge,
@@ -88,7 +85,6 @@ pub enum PatternFault {
     RegexNotAscii,
     /// A host that is not a name, an address, or `*.` with a name.
     Host,
-    /// A host with a port.
     HostPort,
     /// A method that no client sends.
     Method,

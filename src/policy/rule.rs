@@ -48,7 +48,6 @@ pub struct Rule {
     pub introspects: bool,
 }
 
-/// All rules.
 #[derive(Debug, Default)]
 pub struct Rules {
     router: Router,
@@ -65,7 +64,6 @@ pub struct Rules {
 pub struct AuthorizationRequest<'a> {
     /// The validated token and the name of its provider.
     pub token: Option<(&'a ValidatedToken, &'a str)>,
-    /// The request head.
     pub head: &'a RequestHead,
     /// The host's values of [`Requirement::attributes`].
     pub attributes: &'a AttributeValues,
@@ -75,12 +73,10 @@ pub struct AuthorizationRequest<'a> {
     pub now: UnixTime,
 }
 
-/// The id of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleId {
     /// A rule by its index.
     Index(RouteIndex),
-    /// The default rule.
     Default,
 }
 
@@ -163,7 +159,6 @@ impl Rules {
         &self.rules
     }
 
-    /// The default rule.
     pub const fn default_rule(&self) -> &Rule {
         &self.default_rule
     }

@@ -10,7 +10,6 @@ use crate::http::{folds_equal, without_gateway_prefix};
 pub struct TargetHeader {
     /// The name in lower case, as its readers spell it.
     pub name: &'static str,
-    /// What it changes.
     pub changes: &'static str,
     /// Software that reads it.
     pub readers: &'static str,

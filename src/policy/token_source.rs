@@ -24,9 +24,7 @@ pub use query::{ParamName, target_without};
 pub struct TokenSource {
     /// Header fields, each name once.
     pub headers: Vec<HeaderSource>,
-    /// Cookie names.
     pub cookies: Vec<CookieName>,
-    /// Query parameters.
     pub params: Vec<ParamName>,
     /// Whether the backend receives the credential.
     pub forward: bool,
@@ -44,7 +42,6 @@ pub enum Credential<'a> {
     Missing,
     /// One token, without scheme, quotes and percent-encoding, and its location.
     Token(Cow<'a, [u8]>, CredentialLocation),
-    /// More than one credential.
     Multiple,
     /// A value that is not exactly one token.
     Malformed,
@@ -55,11 +52,8 @@ pub enum Credential<'a> {
 /// The kind of location of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialLocation {
-    /// A header field.
     Header,
-    /// A cookie.
     Cookie,
-    /// A query parameter.
     Query,
 }
 

@@ -51,7 +51,6 @@ pub enum ClaimFault {
     IssuerUnknown,
     /// Another kind of token: an ID token, a logout token, a DPoP proof.
     NotAnAccessToken,
-    /// `aud` is missing.
     AudienceMissing,
     /// `aud` is neither a string nor a list of strings with an item.
     AudienceMalformed,
@@ -59,11 +58,9 @@ pub enum ClaimFault {
     AudienceUnexpected,
     /// `aud` names audiences of several providers that share the issuer.
     AudienceAmbiguous,
-    /// `exp` is missing.
     ExpiryMissing,
     /// `exp`, `nbf` or `iat` is not a time.
     TimeMalformed,
-    /// `exp` has passed.
     Expired,
     /// `nbf` is in the future.
     NotYetValid,
@@ -126,7 +123,6 @@ impl ValidatedToken {
         self.validity.contains(now)
     }
 
-    /// The subject.
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
     }
@@ -136,7 +132,6 @@ impl ValidatedToken {
         self.client.as_deref()
     }
 
-    /// The scopes.
     pub fn scopes(&self) -> &[String] {
         &self.scopes
     }
@@ -157,7 +152,6 @@ impl ValidatedToken {
         self.payload.as_ref()
     }
 
-    /// All claims.
     pub const fn claims(&self) -> &Claims {
         &self.claims
     }

@@ -25,7 +25,6 @@ const RESPONSE_GRACE: Duration = Duration::from_secs(2);
 /// No real ETag is longer.
 const MAX_ETAG_BYTES: usize = 256;
 
-/// One feed.
 #[derive(Debug)]
 pub struct RevocationFeed {
     source: RevocationSource,
@@ -57,7 +56,6 @@ pub struct PollNumber(u64);
 pub struct Poll {
     /// Comes back with the outcome.
     pub number: PollNumber,
-    /// Where to.
     pub address: CalloutAddress,
     /// The value of `If-None-Match`, if there is to be one.
     pub if_none_match: Option<HeaderValue>,
@@ -68,7 +66,6 @@ pub struct Poll {
 /// Why a poll brought no list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PollFault {
-    /// No response.
     Transport(TransportError),
     /// Another status than 200, or 304 where nothing is held.
     Status(u16),
@@ -87,7 +84,6 @@ pub enum PollResult {
     Unchanged,
     /// Nothing changed; the last good list stays in force.
     Failed {
-        /// Why.
         fault: PollFault,
         /// When it is tried again.
         retry_in: Duration,
@@ -112,7 +108,6 @@ pub enum ListStatus {
 /// What the end of a poll leads to.
 #[derive(Debug)]
 pub struct PollEnd {
-    /// What changed.
     pub result: PollResult,
     /// What to share with the other workers.
     pub news: Option<ListNews>,
@@ -269,7 +264,6 @@ impl RevocationFeed {
         self.next_attempt = Span { from: now, until: now.plus(wait) };
     }
 
-    /// When something is due.
     pub fn next_due(&self) -> UnixTime {
         self.in_flight.map_or(self.next_attempt.until, |(_, lasts)| lasts.until)
     }

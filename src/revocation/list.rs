@@ -147,7 +147,6 @@ impl RevocationList {
         self.entries
     }
 
-    /// Whether it revokes nothing.
     pub const fn is_empty(&self) -> bool {
         self.entries == 0
     }

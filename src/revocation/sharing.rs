@@ -20,7 +20,6 @@ const HOLDER_GRACE: Duration = Duration::from_secs(60);
 /// Which document it is.
 pub type ListDigest = [u8; DIGEST_BYTES];
 
-/// A document.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ListDocument {
     /// The `ETag` that came with it.
@@ -85,7 +84,6 @@ fn later(shared: UnixTime, own: UnixTime, now: UnixTime) -> UnixTime {
 }
 
 impl ListDocument {
-    /// Its digest.
     pub fn digest(&self) -> ListDigest {
         let digest = Sha256::digest(self.to_bytes());
         digest.first_chunk().copied().unwrap_or_default()

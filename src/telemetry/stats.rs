@@ -12,9 +12,7 @@ use super::gauges::Gauges;
 pub struct Stats {
     /// Parked requests.
     pub parked: usize,
-    /// The token cache.
     pub token_cache: TokenCacheStats,
-    /// Each provider.
     pub providers: Vec<ProviderStats>,
     /// The revocation list, where one is configured.
     pub revocations: Option<RevocationStats>,
@@ -23,11 +21,9 @@ pub struct Stats {
 /// The statistics of the token cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenCacheStats {
-    /// Cached tokens.
     pub tokens: usize,
     /// Their bytes, approximately.
     pub bytes: usize,
-    /// Cache hits.
     pub hits: u64,
     /// Cache misses, of JWTs of configured issuers.
     pub misses: u64,
@@ -38,7 +34,6 @@ pub struct TokenCacheStats {
 pub struct ProviderStats {
     /// The operator's name for it.
     pub name: Rc<str>,
-    /// Its keys.
     pub keys: KeyStats,
     /// Introspection, where it is configured.
     pub introspection: Option<IntrospectionStats>,
@@ -68,7 +63,6 @@ pub struct IntrospectionStats {
     pub calls_per_minute: u32,
     /// Whether no call is made for now, because the endpoint fails or answers 429.
     pub is_paused: bool,
-    /// The results of look-ups.
     pub look_ups: LookUpStats,
     /// Responses that another worker received.
     pub taken_over: u64,
@@ -81,9 +75,7 @@ pub struct LookUpStats {
     pub fresh: u64,
     /// Active, past `cache_ttl`.
     pub stale: u64,
-    /// Rejected.
     pub refused: u64,
-    /// Pending.
     pub waits: u64,
     /// Unavailable: the endpoint fails.
     pub endpoint_failing: u64,
@@ -98,7 +90,6 @@ pub struct LookUpStats {
 pub struct RevocationStats {
     /// The time since its server confirmed it; `None` without a list.
     pub age: Option<Duration>,
-    /// Its entries.
     pub entries: usize,
 }
 
@@ -111,12 +102,10 @@ pub struct ConfigurationStats {
     pub module_algorithms: usize,
     /// Algorithms in use that the module verifies because the host failed its self-test.
     pub fallback_algorithms: usize,
-    /// Insecure settings that are on.
     pub insecure_settings: usize,
 }
 
 impl Stats {
-    /// The counters, by name.
     pub fn counters(&self) -> Vec<(String, u64)> {
         let cache = &self.token_cache;
         let mut counters: Vec<_> = [("hit", cache.hits), ("miss", cache.misses)]

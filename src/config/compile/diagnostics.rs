@@ -42,7 +42,6 @@ impl<'a> Diagnostics<'a> {
         result.map_err(|hint| self.invalid(at, hint)).ok()
     }
 
-    /// A duration within bounds.
     pub(super) fn bounded(
         &mut self,
         value: Duration,

@@ -6,9 +6,7 @@ use crate::policy::{Access, Route, Rule, Rules};
 
 /// A method that a backend may execute as one of others.
 struct Gap {
-    /// What a backend executes.
     executed: &'static [&'static str],
-    /// What the client sends.
     sent: &'static str,
     /// Why, and what to write.
     hint: &'static str,

@@ -9,7 +9,6 @@ use crate::policy::target_headers::{PROTECTED_HEADERS, is_target};
 pub(super) enum Reserved {
     /// The connection or the frame of the message.
     Framing,
-    /// A client's credential.
     Credential,
     /// Written by Envoy or another proxy.
     Proxy,

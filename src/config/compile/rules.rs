@@ -29,9 +29,7 @@ pub(super) struct RulesDocument {
 /// Which providers have `introspection`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Introspecting {
-    /// All of them.
     All,
-    /// Not all of them.
     NotAll,
     /// Unknown because of another error.
     Unknown,

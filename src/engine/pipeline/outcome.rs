@@ -71,12 +71,14 @@ impl<R: Into<DenyReason>> From<R> for Stop<'_> {
 /// What a request is pending on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum PendingOn {
-    /// The keys of a provider.
     Keys(ProviderId),
     /// A newer key set of a provider, because the signature fails with the keys held.
     NewerKeys(ProviderId),
-    /// The introspection of a token.
-    Introspection { of: ProviderId, about: TokenDigest, class: BudgetClass },
+    Introspection {
+        of: ProviderId,
+        about: TokenDigest,
+        class: BudgetClass,
+    },
     /// The first revocation list.
     Revocations,
 }

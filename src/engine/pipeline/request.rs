@@ -95,7 +95,6 @@ impl<'a> RequestContext<'a> {
 /// A token, as far as it was read. Nothing here is verified.
 #[derive(Debug)]
 pub(super) enum Token<'a> {
-    /// Not parsed.
     Extracted(Redacted<Cow<'a, [u8]>>),
     /// The text of a token that was parsed and then used up by its verification.
     Parsed(Redacted<Rc<[u8]>>),

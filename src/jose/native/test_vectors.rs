@@ -5,7 +5,6 @@
 
 use crate::jose::Algorithm;
 
-/// The signed message.
 pub(super) const MESSAGE: &[u8] = b"A signature of okta-proxy-wasm over these words.";
 /// Another message, which no signature is for.
 pub(super) const OTHER_MESSAGE: &[u8] = b"A signature of okta-proxy-wasm over those words.";

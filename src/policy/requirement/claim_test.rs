@@ -10,7 +10,6 @@ use crate::jose::{Claim, Claims};
 pub struct ClaimTest {
     /// The literal names of the path, at least one.
     pub path: Vec<String>,
-    /// The expected value.
     pub expected: Expected,
 }
 
@@ -21,7 +20,6 @@ pub struct ClaimTest {
 pub enum Expected {
     /// At least one of these values.
     OneOf(Vec<ClaimValue>),
-    /// All of these values.
     AllOf(Vec<ClaimValue>),
     /// Any value except `null`.
     Presence,
@@ -36,7 +34,6 @@ pub enum ClaimValue {
     Text(String),
     /// A number that a double represents exactly, so that different integers never compare as equal.
     Number(f64),
-    /// A boolean.
     Bool(bool),
 }
 

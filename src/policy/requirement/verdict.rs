@@ -9,7 +9,6 @@ use crate::cel::EvaluationError;
 /// The result of an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The term holds.
     Holds,
     /// The term does not hold.
     Fails,
@@ -22,7 +21,6 @@ pub enum Verdict {
 pub enum Indeterminate {
     /// The token lacks the claim.
     Missing,
-    /// The claim is malformed.
     Malformed,
     /// A condition could not be evaluated.
     Condition(EvaluationError),

@@ -7,20 +7,16 @@ use crate::http::HeaderValue;
 /// The operator's CORS settings for refusals.
 #[derive(Debug)]
 pub struct Cors {
-    /// The allowed origins.
     pub origins: AllowedOrigins,
     /// Whether pages may read responses to requests with cookies.
     pub allow_credentials: bool,
-    /// `Access-Control-Expose-Headers`
     pub expose: HeaderValue,
 }
 
-/// The allowed origins.
 #[derive(Debug)]
 pub enum AllowedOrigins {
     /// Every origin, without credentials.
     Any,
-    /// These origins.
     These(Vec<OriginPattern>),
 }
 

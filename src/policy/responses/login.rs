@@ -64,7 +64,6 @@ impl ReturnBase {
         is_origin.then(|| Self(url.to_owned()))
     }
 
-    /// The origin as configured.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -103,7 +103,6 @@ impl HostName {
         other.0.strip_suffix(&self.0).is_some_and(|labels| labels.ends_with('.'))
     }
 
-    /// The normalized name.
     pub fn as_str(&self) -> &str {
         &self.0
     }

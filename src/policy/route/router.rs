@@ -18,7 +18,6 @@ use crate::policy::route::{Method, Route};
 pub struct RouteIndex(usize);
 
 impl RouteIndex {
-    /// The index, from 0.
     pub const fn index(self) -> usize {
         self.0
     }

@@ -8,7 +8,6 @@ use crate::http::{HeaderName, RequestHead, folds_equal, is_token, is_token_byte}
 /// A header field that carries a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderSource {
-    /// Its name.
     pub name: HeaderName,
     /// The form of its value.
     pub form: HeaderForm,
@@ -51,7 +50,6 @@ impl ValuePrefix {
         (is_printable && !text.is_empty() && !text.starts_with(' ')).then(|| Self(text.to_owned()))
     }
 
-    /// The prefix.
     pub fn as_str(&self) -> &str {
         &self.0
     }
