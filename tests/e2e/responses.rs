@@ -236,7 +236,7 @@ fn only_clients_with_the_debug_secret_get_the_reason_and_backend_and_log_never_s
     }
     .start();
     let (port, token) = (gateway.port(), gateway.alice());
-    let told = |response: &Response| {
+    let debug_details = |response: &Response| {
         let values = response.headers("x-auth-debug");
         assert!(values.len() < 2, "{values:?}");
         values.first().map(|value| serde_json::from_str::<Value>(value).expect("JSON"))
