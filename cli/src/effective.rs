@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use okta_proxy_wasm::config::{Loaded, NativeCrypto};
 use okta_proxy_wasm::policy::{
-    Access, Audiences, AuditTrail, BodyFormat, ClaimNames, ClientAuthentication, Detail, Introspection,
-    IntrospectionAddress, KeyAddress, KeyOrigin, Logged, OpaqueTokens, Policy, Provider, ResponseClass, Responses,
-    Rule,
+    Access, Audiences, AuditTrail, BodyFormat, ClaimNames, ClientAuthentication, Detail, EndpointAddress,
+    Introspection, KeyOrigin, Logged, OpaqueTokens, Policy, Provider, ResponseClass, Responses, Rule,
 };
 use serde_json::{Map, Value, json};
 
@@ -103,9 +102,9 @@ fn provider(written: &Value, provider: &Provider) -> Value {
     members.insert(String::from("groups_claim"), json!(groups.as_ref()));
     if let KeyOrigin::Remote(keys) = &provider.keys {
         let uri = match &keys.address {
-            KeyAddress::Known(address) => json!(address.to_string()),
+            EndpointAddress::Known(address) => json!(address.to_string()),
             // The issuer's metadata contains it.
-            KeyAddress::Discovered(_) => Value::Null,
+            EndpointAddress::Discovered(_) => Value::Null,
         };
         let jwks = member(&mut members, "jwks");
         set(jwks, "uri", uri);
@@ -122,8 +121,8 @@ fn provider(written: &Value, provider: &Provider) -> Value {
 
 fn introspection(members: &mut Value, settings: &Introspection) {
     let uri = match &settings.address {
-        IntrospectionAddress::Known(address) => json!(address.to_string()),
-        IntrospectionAddress::Discovered(_) => Value::Null,
+        EndpointAddress::Known(address) => json!(address.to_string()),
+        EndpointAddress::Discovered(_) => Value::Null,
     };
     let method = match &settings.client {
         ClientAuthentication::SecretBasic { .. } => "client_secret_basic",

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use okta_proxy_wasm::engine::{Decision, Verdict};
 use okta_proxy_wasm::http::{HeaderName, LocalResponse};
 use okta_proxy_wasm::jose::KeySet;
-use okta_proxy_wasm::policy::{Audiences, KeyAddress, KeyOrigin, Policy, Provider, RemoteKeys};
+use okta_proxy_wasm::policy::{Audiences, EndpointAddress, KeyOrigin, Policy, Provider, RemoteKeys};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Map, Value, json};
 
@@ -92,8 +92,8 @@ fn key_ids(policy: &Policy) -> HashMap<String, String> {
     for (_, provider) in policy.providers.iter() {
         let name = provider.name.as_ref();
         let key_id = match &provider.keys {
-            KeyOrigin::Remote(RemoteKeys { address: KeyAddress::Known(address), .. }) => address.to_string(),
-            KeyOrigin::Remote(RemoteKeys { address: KeyAddress::Discovered(discovery), .. }) => {
+            KeyOrigin::Remote(RemoteKeys { address: EndpointAddress::Known(address), .. }) => address.to_string(),
+            KeyOrigin::Remote(RemoteKeys { address: EndpointAddress::Discovered(discovery), .. }) => {
                 discovery.issuer.clone()
             }
             KeyOrigin::Inline(keys) => {

@@ -14,7 +14,7 @@ use crate::keys::sharing::SharedOutcome;
 use crate::keys::{CalloutEnd, ProviderKeys};
 use crate::lookup::http_request::{HttpRequest, Message};
 use crate::lookup::lease::LeaseOutcome;
-use crate::lookup::rate_limiter::Caller;
+use crate::lookup::requester::Caller;
 use crate::policy::ProviderId;
 use crate::randomness::{Entropy, Jitter};
 use crate::revocation::feed::{POLL_RESPONSE, Poll, PollEnd, PollResult};

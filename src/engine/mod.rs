@@ -56,8 +56,9 @@ pub use crate::keys::fetch::{FetchCause, FetchFault, FetchResult, KeyFetch, MAX_
 pub use crate::keys::sharing::{KeyLease, SharedOutcome};
 pub use crate::lookup::http_request::{HttpRequest, Message};
 pub use crate::lookup::lease::{Lease, LeaseOutcome, LeaseRecord};
-pub use crate::lookup::rate_limiter::{Acquire, BudgetClass, Caller, LimitReached, RateLimiter};
+pub use crate::lookup::rate_limiter::{Acquire, LimitReached, RateLimiter};
 pub use crate::lookup::record::Record;
+pub use crate::lookup::requester::{BudgetClass, Caller};
 pub use crate::lookup::token_bucket::TokenBucket;
 pub use crate::policy::{Attribute, AttributeValues, CalloutAddress, ProviderId};
 pub use crate::randomness::{Entropy, Jitter};

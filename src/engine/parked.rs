@@ -15,7 +15,7 @@ use crate::engine::effects::StreamId;
 use crate::engine::pipeline::Request;
 use crate::engine::pipeline::outcome::PendingOn;
 use crate::introspection::call::TokenDigest;
-use crate::lookup::rate_limiter::BudgetClass;
+use crate::lookup::requester::BudgetClass;
 use crate::policy::ProviderId;
 use crate::unix_time::{MonotonicClock, MonotonicTime, UnixTime};
 

@@ -12,7 +12,7 @@ use crate::introspection::sharing::SharedResponses;
 use crate::introspection::{
     AddressNeeded, Arrived, Begun, Cause, Freshness, LookUp, ProviderIntrospection, Rejection, Unavailable,
 };
-use crate::lookup::rate_limiter::BudgetClass;
+use crate::lookup::requester::BudgetClass;
 use crate::lookup::requester::Sender;
 use crate::policy::{Attribute, CacheLimits, ClaimFault, Policy, Provider, ProviderId, ValidatedToken};
 use crate::randomness::{Entropy, Jitter};

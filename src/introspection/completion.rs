@@ -14,7 +14,7 @@ use crate::introspection::{CallEnd, ProviderIntrospection, RETRY};
 use crate::jose::{ActiveToken, Claim, IntrospectedToken};
 use crate::lookup::call_limits::FailureScope;
 use crate::lookup::order::{Began, Now};
-use crate::lookup::rate_limiter::{BudgetClass, Caller};
+use crate::lookup::requester::{BudgetClass, Caller};
 use crate::lookup::retry_after;
 use crate::policy::{ClaimFault, Provider, ValidatedToken, check_introspected_kind};
 use crate::randomness::Jitter;

@@ -6,7 +6,7 @@ use crate::callout::HttpResponse;
 use crate::introspection::call::{CallFault, CallNumber};
 use crate::lookup::circuit_breaker::{CircuitBreaker, Permit};
 use crate::lookup::order::Now;
-use crate::policy::{CalloutAddress, Discovery, DiscoveryFault, DiscoveryStep, IntrospectionAddress};
+use crate::policy::{CalloutAddress, Discovery, DiscoveryFault, DiscoveryStep, EndpointAddress};
 use crate::randomness::Jitter;
 use crate::unix_time::{MonotonicTime, UnixTime};
 
@@ -38,10 +38,10 @@ pub(super) enum Found {
 }
 
 impl Endpoint {
-    pub(super) fn new(address: &IntrospectionAddress) -> Self {
+    pub(super) fn new(address: &EndpointAddress) -> Self {
         match address {
-            IntrospectionAddress::Known(address) => Self { address: Some(address.clone()), search: None },
-            IntrospectionAddress::Discovered(discovery) => {
+            EndpointAddress::Known(address) => Self { address: Some(address.clone()), search: None },
+            EndpointAddress::Discovered(discovery) => {
                 let (discovery, breaker) = (discovery.clone(), CircuitBreaker::default());
                 Self { address: None, search: Some(Box::new(Search { discovery, step: 0, in_flight: None, breaker })) }
             }

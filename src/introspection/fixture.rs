@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::policy::{CalloutAddress, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens};
+use crate::policy::{CalloutAddress, ClientAuthentication, EndpointAddress, Introspection, OpaqueTokens};
 use crate::redacted::Redacted;
 
 pub(crate) use crate::policy::provider_fixture::{ISSUER, NOW, active, provider};
@@ -19,9 +19,7 @@ pub(crate) fn client(client_id: &str) -> ClientAuthentication {
 
 pub(crate) fn settings() -> Introspection {
     Introspection {
-        address: IntrospectionAddress::Known(
-            CalloutAddress::parse(&format!("{ISSUER}/v1/introspect"), "okta").unwrap(),
-        ),
+        address: EndpointAddress::Known(CalloutAddress::parse(&format!("{ISSUER}/v1/introspect"), "okta").unwrap()),
         client: client("0oaGateway"),
         cache_ttl: Duration::from_secs(30),
         inactive_cache_ttl: Duration::from_secs(5),

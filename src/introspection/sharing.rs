@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::introspection::call::TokenDigest;
 use crate::lookup::lease::{Lease, LeaseRecord};
 use crate::lookup::record::{self, Record, RecordReader, RecordWriter};
-use crate::policy::{CalloutAddress, Introspection, IntrospectionAddress};
+use crate::policy::Introspection;
 use crate::sequence::Sequence;
 use crate::unix_time::UnixTime;
 
@@ -77,15 +77,8 @@ impl SharedResponses for NothingShared {
 
 /// The name of a provider's records: its endpoint, through which upstream, and as which client.
 pub(super) fn record_name(settings: &Introspection) -> String {
-    let (issuer, address) = match &settings.address {
-        IntrospectionAddress::Known(address) => (None, Some(address)),
-        IntrospectionAddress::Discovered(discovery) => {
-            (Some(discovery.issuer.to_string()), discovery.documents.first())
-        }
-    };
-    let address = address.into_iter().flat_map(CalloutAddress::identity);
     let client = settings.client.client_id().to_owned();
-    record::record_name("introspection", issuer.into_iter().chain(address).chain([client]))
+    record::record_name("introspection", settings.address.identity().chain([client]))
 }
 
 impl RecordNames {
@@ -184,7 +177,7 @@ mod tests {
     use crate::http::HeaderName;
     use crate::introspection::call::TokenKind;
     use crate::introspection::fixture::settings;
-    use crate::policy::{CalloutAddress, CalloutHeaders};
+    use crate::policy::{CalloutAddress, CalloutHeaders, EndpointAddress};
     use crate::redacted::Redacted;
     use std::collections::HashSet;
     use wasm_bindgen_test::wasm_bindgen_test;
@@ -298,7 +291,7 @@ mod tests {
     fn configurations_share_exactly_when_their_responses_are_the_same() {
         let of = |url: &str, upstream: &str, client: &str| {
             let mut settings = settings();
-            settings.address = IntrospectionAddress::Known(CalloutAddress::parse(url, upstream).unwrap());
+            settings.address = EndpointAddress::Known(CalloutAddress::parse(url, upstream).unwrap());
             settings.client = crate::introspection::fixture::client(client);
             record_name(&settings)
         };
@@ -308,7 +301,7 @@ mod tests {
         let header = (HeaderName::parse("x-tenant").unwrap(), Redacted::new(String::from("a")));
         let address = CalloutAddress::parse("https://a/i", "u").unwrap();
         let address = address.with_headers(&CalloutHeaders::new(vec![header]));
-        tenant.address = IntrospectionAddress::Known(address);
+        tenant.address = EndpointAddress::Known(address);
         tenant.client = crate::introspection::fixture::client("c");
         assert_ne!(name, record_name(&tenant), "another header");
         for other in [of("https://a/j", "u", "c"), of("https://a/i", "v", "c"), of("https://a/i", "u", "d")] {

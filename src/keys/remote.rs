@@ -18,7 +18,7 @@ use crate::keys::schedule::FetchSchedule;
 use crate::keys::sharing::{SharedOutcome, record_name};
 use crate::keys::unknown_key_ids::{UnknownKeyIds, lag};
 use crate::lookup::lease::LeaseOutcome;
-use crate::policy::{CalloutAddress, KeyAddress, RemoteKeys};
+use crate::policy::{CalloutAddress, EndpointAddress, RemoteKeys};
 use crate::sequence::{Moment, Sequence};
 use crate::telemetry::stats::KeyStats;
 use crate::unix_time::{MonotonicClock, MonotonicTime, UnixTime};
@@ -35,10 +35,10 @@ pub(super) struct Remote {
     discovered: Option<CalloutAddress>,
     clock: MonotonicClock,
     order: FetchOrder,
-    held: Option<CachedSet>,
+    cached: Option<CachedSet>,
     begun: FetchNumber,
     /// A fetch that a request needs, and from when it may be made; one for want of any set ends with the next set.
-    wanted: Option<Wanted>,
+    planned: Option<Wanted>,
     in_flight: Option<InFlight>,
     schedule: FetchSchedule,
     unknown: UnknownKeyIds,
@@ -57,9 +57,9 @@ impl Remote {
             discovered: None,
             clock,
             order: FetchOrder::default(),
-            held: None,
+            cached: None,
             begun: FetchNumber::default(),
-            wanted: None,
+            planned: None,
             in_flight: None,
             schedule: FetchSchedule::new(clock.at(now)),
             unknown: UnknownKeyIds::default(),
@@ -94,7 +94,7 @@ impl Remote {
 
     /// The set held, unless it is too old.
     fn in_use(&self, now: MonotonicTime) -> Option<&CachedSet> {
-        self.held.as_ref().filter(|held| now.since(held.fetched_at) < self.settings.max_stale)
+        self.cached.as_ref().filter(|held| now.since(held.fetched_at) < self.settings.max_stale)
     }
 
     pub(super) fn generation_in_use(&self, now: UnixTime) -> Option<KeyGeneration> {
@@ -104,8 +104,8 @@ impl Remote {
     pub(super) fn stats(&self, now: UnixTime) -> KeyStats {
         let now = self.clock.at(now);
         KeyStats {
-            held: self.held.as_ref().map_or(0, |held| held.set.len()),
-            age: self.held.as_ref().map(|held| now.since(held.fetched_at)),
+            held: self.cached.as_ref().map_or(0, |held| held.set.len()),
+            age: self.cached.as_ref().map(|held| now.since(held.fetched_at)),
             are_usable: self.in_use(now).is_some(),
         }
     }
@@ -133,7 +133,7 @@ impl Remote {
 
     /// No set may be used.
     fn wait_for_first_set(&mut self, arrived: Arrived, now: MonotonicTime) -> LookUp<'_> {
-        let is_wanted_soon = self.wanted.is_some_and(|wanted| wanted.from.since(now) <= self.settings.timeout);
+        let is_wanted_soon = self.planned.is_some_and(|wanted| wanted.from.since(now) <= self.settings.timeout);
         if self.in_flight.is_some() || is_wanted_soon {
             return LookUp::Pending;
         }
@@ -141,7 +141,7 @@ impl Remote {
         if self.schedule.has_failed_since(arrived) || now < next_attempt {
             return LookUp::Unavailable(next_attempt.since(now));
         }
-        self.wanted = Some(Wanted { from: now, cause: FetchCause::Due });
+        self.planned = Some(Wanted { from: now, cause: FetchCause::Due });
         LookUp::Pending
     }
 
@@ -155,7 +155,7 @@ impl Remote {
         if sighting.as_ref().is_some_and(|sighting| sighting.is_unknown(now)) {
             return LookUp::Unknown;
         }
-        if let Some(held) = self.held.as_ref().filter(|held| held.began.moment > arrived.moment) {
+        if let Some(held) = self.cached.as_ref().filter(|held| held.began.moment > arrived.moment) {
             // Its tokens may be ahead of the issuer's key set: the key may be about to be published.
             let Some(sighting) = &mut sighting else { return LookUp::Unavailable(pause.max(lag(cooldown))) };
             let published_by = sighting.first.plus(lag(cooldown));
@@ -175,8 +175,8 @@ impl Remote {
             return LookUp::Unavailable(self.schedule.next_attempt().since(now));
         }
         let planned = Wanted { from: now.plus(pause), cause: FetchCause::UnknownKeyId };
-        let wanted = self.wanted.filter(|wanted| wanted.from <= planned.from).unwrap_or(planned);
-        self.wanted = Some(wanted);
+        let wanted = self.planned.filter(|wanted| wanted.from <= planned.from).unwrap_or(planned);
+        self.planned = Some(wanted);
         let is_in_time = |at: MonotonicTime| at.since(arrived.at) <= self.settings.timeout;
         if is_in_time(wanted.from) { LookUp::Pending } else { LookUp::Unavailable(wanted.from.since(now)) }
     }
@@ -201,7 +201,7 @@ impl Remote {
             if self.schedule.has_failed_since(arrived) || self.schedule.is_backing_off(now) {
                 return false;
             }
-            let wanted = self.wanted.map(|wanted| wanted.from);
+            let wanted = self.planned.map(|wanted| wanted.from);
             let is_due = wanted.into_iter().chain([self.schedule.next_attempt()]).any(|from| from <= now);
             if !is_due {
                 let cooldown = self.settings.unknown_kid_cooldown;
@@ -226,11 +226,11 @@ impl Remote {
         let cause = self.due_cause(now, wall)?;
         self.recheck = None;
         // What is planned for an unknown key id stays planned: the lease may not allow this fetch.
-        self.wanted = self.wanted.filter(|_| cause == FetchCause::SignatureInvalid);
+        self.planned = self.planned.filter(|_| cause == FetchCause::SignatureInvalid);
         self.begun.0 += 1;
         let step = match (&self.settings.address, &self.discovered) {
-            (KeyAddress::Discovered(_), None) => Step::Metadata(0),
-            (KeyAddress::Discovered(_) | KeyAddress::Known(_), _) => Step::Keys,
+            (EndpointAddress::Discovered(_), None) => Step::Metadata(0),
+            (EndpointAddress::Discovered(_) | EndpointAddress::Known(_), _) => Step::Keys,
         };
         self.in_flight = Some(InFlight {
             number: self.begun,
@@ -247,10 +247,10 @@ impl Remote {
 
     /// Why a fetch is to be made now, if one is.
     fn due_cause(&mut self, now: MonotonicTime, wall: UnixTime) -> Option<FetchCause> {
-        if let Some(Wanted { cause, .. }) = self.wanted.filter(|wanted| now >= wanted.from) {
+        if let Some(Wanted { cause, .. }) = self.planned.filter(|wanted| now >= wanted.from) {
             match self.limit.try_acquire(cause, self.settings.unknown_kid_cooldown, wall) {
                 Ok(()) => return Some(cause),
-                Err(wait) => self.wanted = Some(Wanted { from: now.plus(wait), cause }),
+                Err(wait) => self.planned = Some(Wanted { from: now.plus(wait), cause }),
             }
         }
         if now >= self.schedule.next_attempt() {
@@ -265,9 +265,9 @@ impl Remote {
     fn callout(&self, now: MonotonicTime) -> Option<KeyFetch> {
         let fetch = self.in_flight.as_ref()?;
         let address = match (&self.settings.address, fetch.step) {
-            (KeyAddress::Known(address), _) => address,
-            (KeyAddress::Discovered(_), Step::Keys) => self.discovered.as_ref()?,
-            (KeyAddress::Discovered(discovery), Step::Metadata(at)) => discovery.documents.get(at)?,
+            (EndpointAddress::Known(address), _) => address,
+            (EndpointAddress::Discovered(_), Step::Keys) => self.discovered.as_ref()?,
+            (EndpointAddress::Discovered(discovery), Step::Metadata(at)) => discovery.documents.get(at)?,
         };
         let elapsed = now.since(fetch.began.at);
         Some(KeyFetch {
@@ -287,7 +287,7 @@ impl Remote {
         };
         let share = |response| Some(SharedOutcome { sequence: fetch.sequence, ended: wall, response });
         let read = match (fetch.step, &self.settings.address) {
-            (Step::Metadata(at), KeyAddress::Discovered(discovery)) => match next_step(&outcome, discovery, at) {
+            (Step::Metadata(at), EndpointAddress::Discovered(discovery)) => match next_step(&outcome, discovery, at) {
                 Ok((step, address)) => {
                     self.discovered = address;
                     self.in_flight = Some(InFlight { step, ..fetch });
@@ -325,7 +325,7 @@ impl Remote {
                 self.drop_unmade(fetch);
                 self.limit.block(fetch.cause, now.plus(wait));
                 if fetch.cause != FetchCause::SignatureInvalid {
-                    self.wanted = Some(Wanted { from: now.plus(wait), cause: fetch.cause });
+                    self.planned = Some(Wanted { from: now.plus(wait), cause: fetch.cause });
                 }
             }
         }
@@ -341,7 +341,7 @@ impl Remote {
 
     pub(super) fn adopt(&mut self, outcome: SharedOutcome, jitter: Jitter, wall: UnixTime) -> FetchResult {
         let now = self.clock.advance(wall);
-        let held = self.held.as_ref().map(|held| held.sequence);
+        let held = self.cached.as_ref().map(|held| held.sequence);
         let failed = self.schedule.last_failed().filter(|_| outcome.response.is_none());
         if held.into_iter().chain(failed).any(|known| !outcome.sequence.is_newer_than(known)) {
             return FetchResult::Late;
@@ -389,15 +389,15 @@ impl Remote {
         jitter: Jitter,
     ) -> FetchResult {
         let (usable, skipped) = (set.len(), set.skipped().len());
-        let is_other = self.held.as_ref().is_some_and(|held| !held.set.has_same_keys(&set));
-        let generation = match &self.held {
+        let is_other = self.cached.as_ref().is_some_and(|held| !held.set.has_same_keys(&set));
+        let generation = match &self.cached {
             None => KeyGeneration::default(),
             Some(held) if is_other => held.generation.next(),
             Some(held) => held.generation,
         };
         self.failed_signatures.replace(&set, began.moment, at);
-        self.held = Some(CachedSet { set, generation, sequence, began, fetched_at: at });
-        self.wanted.take_if(|wanted| wanted.cause == FetchCause::Due);
+        self.cached = Some(CachedSet { set, generation, sequence, began, fetched_at: at });
+        self.planned.take_if(|wanted| wanted.cause == FetchCause::Due);
         self.schedule.note_success(self.settings.refresh, max_age, at, jitter);
         FetchResult::Replaced { usable, skipped, is_other, fetched_here: false }
     }
@@ -415,12 +415,12 @@ impl Remote {
         at: MonotonicTime,
         jitter: Jitter,
     ) -> FetchResult {
-        let retry_in = self.schedule.note_failure(failed, self.held.is_some(), at, jitter);
+        let retry_in = self.schedule.note_failure(failed, self.cached.is_some(), at, jitter);
         FetchResult::Failed { fault, retry_in }
     }
 
     pub(super) fn next_due(&self) -> UnixTime {
-        let wanted = [self.wanted.map(|wanted| wanted.from), self.recheck];
+        let wanted = [self.planned.map(|wanted| wanted.from), self.recheck];
         self.clock.wall(match &self.in_flight {
             Some(fetch) => fetch.give_up_at,
             None => wanted.into_iter().flatten().fold(self.schedule.next_attempt(), MonotonicTime::min),

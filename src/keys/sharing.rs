@@ -10,7 +10,7 @@ use crate::keys::fetch::KeyFetch;
 use crate::lookup::lease::{Lease, LeaseRecord};
 use crate::lookup::record::{self, Record, RecordReader, RecordWriter};
 use crate::lookup::token_bucket::TokenBucket;
-use crate::policy::{CalloutAddress, KeyAddress, RemoteKeys};
+use crate::policy::RemoteKeys;
 use crate::sequence::Sequence;
 use crate::unix_time::UnixTime;
 
@@ -32,11 +32,7 @@ pub struct SharedOutcome {
 
 /// The name of a provider's records: what is fetched, through which upstream and with which headers.
 pub(super) fn record_name(settings: &RemoteKeys) -> String {
-    let (issuer, address) = match &settings.address {
-        KeyAddress::Known(address) => (None, Some(address)),
-        KeyAddress::Discovered(discovery) => (Some(discovery.issuer.to_string()), discovery.documents.first()),
-    };
-    record::record_name("keys", issuer.into_iter().chain(address.into_iter().flat_map(CalloutAddress::identity)))
+    record::record_name("keys", settings.address.identity())
 }
 
 impl Record for SharedOutcome {
@@ -90,7 +86,7 @@ mod tests {
     use super::*;
     use crate::http::HeaderName;
     use crate::keys::fetch::{FetchCause, FetchNumber};
-    use crate::policy::{CalloutAddress, CalloutHeaders};
+    use crate::policy::{CalloutAddress, CalloutHeaders, EndpointAddress};
     use crate::redacted::Redacted;
     use crate::unix_time::Span;
     use wasm_bindgen_test::wasm_bindgen_test;
@@ -120,7 +116,7 @@ mod tests {
             let headers = CalloutHeaders::new(fields.iter().map(field).collect());
             let second = Duration::from_secs(1);
             record_name(&RemoteKeys {
-                address: KeyAddress::Known(CalloutAddress::parse("https://a/keys", "okta").unwrap())
+                address: EndpointAddress::Known(CalloutAddress::parse("https://a/keys", "okta").unwrap())
                     .with_headers(&headers),
                 refresh: second,
                 max_stale: second,

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::lookup::ledger::{Ledger, SLOTS};
 use crate::lookup::record::Record as _;
-pub use crate::lookup::requester::{BudgetClass, Caller};
+use crate::lookup::requester::{BudgetClass, Caller};
 use crate::lookup::requester_counts::Seed;
 use crate::unix_time::UnixTime;
 

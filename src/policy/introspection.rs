@@ -5,14 +5,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::callout_address::CalloutAddress;
-use super::issuer_metadata::Discovery;
+use super::issuer_metadata::EndpointAddress;
 use crate::jose::{PrivateKey, SignedBy};
 use crate::redacted::Redacted;
 
 /// The introspection settings of a provider.
 #[derive(Clone, Debug)]
 pub struct Introspection {
-    pub address: IntrospectionAddress,
+    pub address: EndpointAddress,
     /// How the filter authenticates to the endpoint.
     pub client: ClientAuthentication,
     /// How long an active response is cached, unless the token's `exp` is earlier. A revoked token may be accepted this
@@ -37,15 +37,6 @@ pub enum OpaqueTokens {
     Accepted,
     /// Only the provider's JWTs are introspected, if a rule requires it.
     Rejected,
-}
-
-/// The address of the endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IntrospectionAddress {
-    /// Configured by the operator or the Okta preset.
-    Known(CalloutAddress),
-    /// Read from the issuer's metadata (`introspection_endpoint`). It must be on the issuer's host.
-    Discovered(Discovery),
 }
 
 /// Client authentication at the endpoint (RFC 6749 section 2.3.1, RFC 7523 section 2.2).

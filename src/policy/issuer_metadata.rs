@@ -65,6 +65,35 @@ impl Discovery {
     }
 }
 
+/// The address of the key set document or of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndpointAddress {
+    /// Configured by the operator or the Okta preset.
+    Known(CalloutAddress),
+    /// Read from the issuer's metadata. It must be on the issuer's host.
+    Discovered(Discovery),
+}
+
+impl EndpointAddress {
+    /// Sets the headers of every callout.
+    #[must_use]
+    pub fn with_headers(self, headers: &CalloutHeaders) -> Self {
+        match self {
+            Self::Known(address) => Self::Known(address.with_headers(headers)),
+            Self::Discovered(discovery) => Self::Discovered(discovery.with_headers(headers)),
+        }
+    }
+
+    /// The parts that identify it: the issuer of the metadata, or the address itself.
+    pub fn identity(&self) -> impl Iterator<Item = String> {
+        let (issuer, address) = match self {
+            Self::Known(address) => (None, Some(address)),
+            Self::Discovered(discovery) => (Some(discovery.issuer.clone()), discovery.documents.first()),
+        };
+        issuer.into_iter().chain(address.into_iter().flat_map(CalloutAddress::identity))
+    }
+}
+
 /// Where the response to a metadata callout leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DiscoveryStep {

@@ -3,10 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::callout_address::CalloutAddress;
-use super::callout_headers::CalloutHeaders;
 use super::introspection::Introspection;
-use super::issuer_metadata::Discovery;
+use super::issuer_metadata::EndpointAddress;
 use crate::jose::{Algorithm, Claim, Claims, KeySet};
 use crate::unix_time::UnixTime;
 
@@ -123,7 +121,7 @@ pub enum KeyOrigin {
 #[derive(Clone, Debug)]
 pub struct RemoteKeys {
     /// The key set document.
-    pub address: KeyAddress,
+    pub address: EndpointAddress,
     /// The longest interval between fetches. `Cache-Control` may shorten it.
     pub refresh: Duration,
     /// How long after its fetch the last set is used while fetches fail.
@@ -132,24 +130,4 @@ pub struct RemoteKeys {
     pub timeout: Duration,
     /// Unknown key ids cause one fetch per this interval, and a few more at once.
     pub unknown_kid_cooldown: Duration,
-}
-
-/// The address of the key set document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeyAddress {
-    /// Configured by the operator or the Okta preset.
-    Known(CalloutAddress),
-    /// Read from the issuer's metadata.
-    Discovered(Discovery),
-}
-
-impl KeyAddress {
-    /// Sets the headers of every callout.
-    #[must_use]
-    pub fn with_headers(self, headers: &CalloutHeaders) -> Self {
-        match self {
-            Self::Known(address) => Self::Known(address.with_headers(headers)),
-            Self::Discovered(discovery) => Self::Discovered(discovery.with_headers(headers)),
-        }
-    }
 }

@@ -6,7 +6,7 @@ mod method_gaps;
 mod responses;
 
 use okta_proxy_wasm::config::{self, NativeCrypto};
-use okta_proxy_wasm::policy::{ClientAuthentication, IntrospectionAddress};
+use okta_proxy_wasm::policy::{ClientAuthentication, EndpointAddress};
 use serde_json::{Value, json};
 
 fn faults(document: &Value) -> Vec<String> {
@@ -718,7 +718,7 @@ fn introspection_has_its_defaults_and_its_secret_from_the_environment() {
     let times = [settings.cache_ttl, settings.inactive_cache_ttl, settings.timeout, settings.stale_if_error];
     assert_eq!(times.map(|time| time.as_secs()), [30, 5, 2, 0]);
     assert_eq!(settings.requests_per_minute.get(), 150);
-    let IntrospectionAddress::Known(address) = &settings.address else { panic!("it is derived") };
+    let EndpointAddress::Known(address) = &settings.address else { panic!("it is derived") };
     assert_eq!(address.to_string(), "https://acme.okta.com/oauth2/default/v1/introspect");
     let ClientAuthentication::SecretBasic { client_id, secret } = &settings.client else { panic!("by default") };
     assert_eq!((client_id.as_str(), secret.reveal().as_str()), ("0oa1", "hunter2"));

@@ -15,10 +15,11 @@ use okta_proxy_wasm::config;
 use okta_proxy_wasm::introspection::call::{Call, Deferral, Purpose, TokenDigest, TokenKind};
 use okta_proxy_wasm::introspection::sharing::{RecordNames, SharedResponse, SharedResponses, SharedSlot};
 use okta_proxy_wasm::introspection::{Cause, LookUp, ProviderIntrospection, Rejection, Unavailable};
-use okta_proxy_wasm::lookup::rate_limiter::{Acquire, Caller};
+use okta_proxy_wasm::lookup::rate_limiter::Acquire;
+use okta_proxy_wasm::lookup::requester::Caller;
 use okta_proxy_wasm::lookup::requester::{Requester, Sender};
 use okta_proxy_wasm::policy::{
-    CacheLimits, CalloutAddress, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, Policy,
+    CacheLimits, CalloutAddress, ClientAuthentication, EndpointAddress, Introspection, OpaqueTokens, Policy,
 };
 use okta_proxy_wasm::randomness::Jitter;
 use okta_proxy_wasm::redacted::Redacted;
@@ -94,7 +95,7 @@ struct Process<'a> {
 impl<'a> Process<'a> {
     fn new(policy: &'a Policy, setting: Setting) -> Self {
         let settings = Introspection {
-            address: IntrospectionAddress::Known(CalloutAddress::parse("https://idp.example/i", "idp").unwrap()),
+            address: EndpointAddress::Known(CalloutAddress::parse("https://idp.example/i", "idp").unwrap()),
             client: ClientAuthentication::SecretPost {
                 client_id: "gateway".to_owned(),
                 secret: Redacted::new(String::from("s")),

@@ -24,10 +24,11 @@ use okta_proxy_wasm::config;
 use okta_proxy_wasm::introspection::call::{Call, CallNumber, CallResult, Deferral, Purpose, TokenDigest, TokenKind};
 use okta_proxy_wasm::introspection::sharing::{RecordNames, SharedResponse, SharedResponses, SharedSlot};
 use okta_proxy_wasm::introspection::{Arrived, CallEnd, Freshness, LookUp, ProviderIntrospection, Rejection};
-use okta_proxy_wasm::lookup::rate_limiter::{BudgetClass, LimitReached};
+use okta_proxy_wasm::lookup::rate_limiter::LimitReached;
 use okta_proxy_wasm::lookup::record::Record as _;
+use okta_proxy_wasm::lookup::requester::BudgetClass;
 use okta_proxy_wasm::policy::{
-    CacheLimits, CalloutAddress, ClaimFault, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens,
+    CacheLimits, CalloutAddress, ClaimFault, ClientAuthentication, EndpointAddress, Introspection, OpaqueTokens,
     Policy, Provider,
 };
 use okta_proxy_wasm::randomness::Jitter;
@@ -204,7 +205,7 @@ impl<'a> Model<'a> {
         let client_id = "gateway".to_owned();
         let stale = if seed % 4 < 2 { STALE } else { Duration::ZERO };
         let settings = Introspection {
-            address: IntrospectionAddress::Known(CalloutAddress::parse("https://idp.example/i", "idp").unwrap()),
+            address: EndpointAddress::Known(CalloutAddress::parse("https://idp.example/i", "idp").unwrap()),
             client: ClientAuthentication::SecretPost { client_id, secret: Redacted::new(String::from("s")) },
             cache_ttl: TTL,
             inactive_cache_ttl: INACTIVE_TTL,

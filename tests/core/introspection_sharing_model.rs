@@ -22,7 +22,7 @@ use okta_proxy_wasm::introspection::{LookUp, ProviderIntrospection};
 use okta_proxy_wasm::lookup::lease::Lease;
 use okta_proxy_wasm::lookup::record::Record as _;
 use okta_proxy_wasm::policy::{
-    CacheLimits, CalloutAddress, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, Policy,
+    CacheLimits, CalloutAddress, ClientAuthentication, EndpointAddress, Introspection, OpaqueTokens, Policy,
 };
 use okta_proxy_wasm::randomness::Jitter;
 use okta_proxy_wasm::redacted::Redacted;
@@ -130,7 +130,7 @@ impl<'a> Process<'a> {
         let store = Rc::new(Store::default());
         let others: Rc<dyn SharedResponses> = Rc::<Store>::clone(&store);
         let settings = Introspection {
-            address: IntrospectionAddress::Known(CalloutAddress::parse("https://idp.example/i", "idp").unwrap()),
+            address: EndpointAddress::Known(CalloutAddress::parse("https://idp.example/i", "idp").unwrap()),
             client: ClientAuthentication::SecretPost {
                 client_id: "gateway".to_owned(),
                 secret: Redacted::new(String::from("s")),

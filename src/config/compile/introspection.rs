@@ -14,7 +14,7 @@ use crate::config::schema::introspection::{ClientAuth, IntrospectionDocument, Re
 use crate::jose::{PrivateKey, PrivateKeyFault};
 use crate::policy::callout_address::Scheme;
 use crate::policy::{
-    Audiences, CalloutAddress, CalloutHeaders, ClientAuthentication, Discovery, Introspection, IntrospectionAddress,
+    Audiences, CalloutAddress, CalloutHeaders, ClientAuthentication, Discovery, EndpointAddress, Introspection,
     OpaqueTokens, Provider, RevocationSource,
 };
 
@@ -138,7 +138,7 @@ fn address(
     context: &ProviderContext<'_>,
     at: &Path,
     diagnostics: &mut Diagnostics<'_>,
-) -> Option<IntrospectionAddress> {
+) -> Option<EndpointAddress> {
     if context.needs_upstream {
         let at = context.provider_at.member("upstream");
         diagnostics.required(
@@ -155,7 +155,7 @@ fn address(
         (None, Some(issuer), Server::OktaOrg) => format!("{issuer}/oauth2/v1/introspect"),
         (None, issuer, _) => {
             let discovery = Discovery::of(issuer?, upstream?)?;
-            return Some(IntrospectionAddress::Discovered(discovery.with_headers(context.headers)));
+            return Some(EndpointAddress::Discovered(discovery.with_headers(context.headers)));
         }
     };
     let address = CalloutAddress::parse(&known, upstream.unwrap_or_default());
@@ -168,7 +168,7 @@ fn address(
         Some(_) => {}
     }
     upstream?;
-    address.map(|address| IntrospectionAddress::Known(address.with_headers(context.headers)))
+    address.map(|address| EndpointAddress::Known(address.with_headers(context.headers)))
 }
 
 fn client(

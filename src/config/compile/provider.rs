@@ -15,7 +15,7 @@ use crate::jose::jwk::KeyFault;
 use crate::jose::{Algorithm, KeySet};
 use crate::policy::callout_address::Scheme;
 use crate::policy::{
-    Audiences, CalloutAddress, CalloutHeaders, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, Providers,
+    Audiences, CalloutAddress, CalloutHeaders, ClaimNames, Discovery, EndpointAddress, KeyOrigin, Provider, Providers,
     RemoteKeys,
 };
 
@@ -263,7 +263,7 @@ fn key_origin(
     let times = key_times(&jwks, &at_jwks, diagnostics);
     let address = diagnostics.accept(key_address(jwks.uri, context), &at_jwks.member("uri")).flatten();
     let address = address.map(|address| address.with_headers(context.headers));
-    if let Some(KeyAddress::Known(known)) = &address
+    if let Some(EndpointAddress::Known(known)) = &address
         && known.scheme == Scheme::Http
         && !context.allow_http
     {
@@ -279,16 +279,16 @@ fn key_origin(
 }
 
 /// From the document, derived for Okta, or discovered in the issuer's metadata; `None` also when the issuer has an error.
-fn key_address(uri: Option<String>, context: &ProviderContext<'_>) -> Result<Option<KeyAddress>, &'static str> {
+fn key_address(uri: Option<String>, context: &ProviderContext<'_>) -> Result<Option<EndpointAddress>, &'static str> {
     let upstream = context.upstream.unwrap_or_default();
     let known = match (uri, context.issuer) {
         (Some(uri), _) => uri,
         (None, Some(issuer)) if context.server == Server::OktaCustom => format!("{issuer}/v1/keys"),
         (None, issuer) => {
-            return Ok(issuer.and_then(|issuer| Discovery::of(issuer, upstream)).map(KeyAddress::Discovered));
+            return Ok(issuer.and_then(|issuer| Discovery::of(issuer, upstream)).map(EndpointAddress::Discovered));
         }
     };
-    CalloutAddress::parse(&known, upstream).map(KeyAddress::Known).map(Some).ok_or("not an absolute https URL")
+    CalloutAddress::parse(&known, upstream).map(EndpointAddress::Known).map(Some).ok_or("not an absolute https URL")
 }
 
 /// Refresh, staleness, timeout and cooldown, each within its bounds.

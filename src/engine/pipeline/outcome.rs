@@ -7,7 +7,7 @@ use crate::engine::deny_reason::DenyReason;
 use crate::engine::token_cache::AuthenticatedToken;
 use crate::engine::trace::CheckResult;
 use crate::introspection::call::TokenDigest;
-use crate::lookup::rate_limiter::BudgetClass;
+use crate::lookup::requester::BudgetClass;
 use crate::policy::{AnonymousAccess, Attribute, ProviderId, Unmet, UnmetReason};
 
 /// Why a request leaves the steps early.

@@ -212,7 +212,7 @@ fn call_without_an_end_times_out() {
 fn discovered() -> Scene {
     scene_with(|settings| {
         let discovery = Discovery::of("https://idp.example/realms/a", "idp").unwrap();
-        settings.address = IntrospectionAddress::Discovered(discovery);
+        settings.address = EndpointAddress::Discovered(discovery);
     })
 }
 

@@ -1,7 +1,7 @@
 //! One client among others: calls that nobody waits for, turns, shares, and what the server says of its limit.
 
 use super::*;
-use crate::lookup::rate_limiter::Caller;
+use crate::lookup::requester::Caller;
 use crate::lookup::requester::{Requester, Sender};
 
 fn address(number: u16) -> Sender {

@@ -2,7 +2,7 @@
 
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::http::RequestHead;
-use okta_proxy_wasm::policy::{KeyAddress, KeyOrigin};
+use okta_proxy_wasm::policy::{EndpointAddress, KeyOrigin};
 use serde_json::{Value, json};
 
 use super::{environment, faults, introspecting, okta_with, provider};
@@ -112,7 +112,7 @@ fn domain_of_the_okta_preset_is_converted_to_lower_case() {
         let issuer = format!("https://{}/oauth2/default", domain.to_ascii_lowercase());
         let (_, provider) = loaded.policy.providers.of_issuer(&issuer).next().unwrap();
         let KeyOrigin::Remote(keys) = &provider.keys else { panic!("the keys are fetched") };
-        let KeyAddress::Known(address) = &keys.address else { panic!("the address is derived") };
+        let EndpointAddress::Known(address) = &keys.address else { panic!("the address is derived") };
         assert_eq!(address.to_string(), format!("{issuer}/v1/keys"));
     }
     for (domain, hint) in [
@@ -217,13 +217,13 @@ fn addresses_are_derived_from_the_first_issuer_alone() {
         "additional_issuers": ["https://login.acme.com/oauth2/default"] }));
     let (_, provider) = preset.policy.providers.of_issuer("https://login.acme.com/oauth2/default").next().unwrap();
     let KeyOrigin::Remote(keys) = &provider.keys else { panic!("the keys are fetched") };
-    let KeyAddress::Known(address) = &keys.address else { panic!("the address is derived") };
+    let EndpointAddress::Known(address) = &keys.address else { panic!("the address is derived") };
     assert_eq!(address.to_string(), "https://acme.okta.com/oauth2/default/v1/keys");
     let metadata = loaded(json!({ "issuer": "https://idp.example", "audiences": ["a"], "upstream": "idp",
         "additional_issuers": ["https://other.example"] }));
     let (_, provider) = metadata.policy.providers.of_issuer("https://other.example").next().unwrap();
     let KeyOrigin::Remote(keys) = &provider.keys else { panic!("the keys are fetched") };
-    let KeyAddress::Discovered(discovery) = &keys.address else { panic!("the metadata has the address") };
+    let EndpointAddress::Discovered(discovery) = &keys.address else { panic!("the metadata has the address") };
     assert_eq!(discovery.issuer, "https://idp.example");
     assert!(discovery.documents.iter().all(|document| document.authority == "idp.example"));
 }

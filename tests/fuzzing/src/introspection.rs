@@ -11,11 +11,12 @@ use okta_proxy_wasm::introspection::call::CallResult;
 use okta_proxy_wasm::introspection::sharing::{CallLease, NothingShared, SharedResponse};
 use okta_proxy_wasm::introspection::{LookUp, ProviderIntrospection};
 use okta_proxy_wasm::jose::PrivateKey;
-use okta_proxy_wasm::lookup::rate_limiter::{Acquire, BudgetClass, Caller, LimitReached, RateLimiter};
+use okta_proxy_wasm::lookup::rate_limiter::{Acquire, LimitReached, RateLimiter};
 use okta_proxy_wasm::lookup::record::Record as _;
 use okta_proxy_wasm::lookup::requester::Requester;
+use okta_proxy_wasm::lookup::requester::{BudgetClass, Caller};
 use okta_proxy_wasm::policy::{
-    CacheLimits, CalloutAddress, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, Policy,
+    CacheLimits, CalloutAddress, ClientAuthentication, EndpointAddress, Introspection, OpaqueTokens, Policy,
 };
 use okta_proxy_wasm::randomness::Jitter;
 use okta_proxy_wasm::redacted::Redacted;
@@ -33,9 +34,7 @@ fn policy() -> Policy {
 
 fn settings() -> Introspection {
     Introspection {
-        address: IntrospectionAddress::Known(
-            CalloutAddress::parse("https://idp.example/i", "idp").expect("an address"),
-        ),
+        address: EndpointAddress::Known(CalloutAddress::parse("https://idp.example/i", "idp").expect("an address")),
         client: ClientAuthentication::SecretPost { client_id: "c".to_owned(), secret: Redacted::new("s".to_owned()) },
         cache_ttl: Duration::from_secs(30),
         inactive_cache_ttl: Duration::from_secs(5),
