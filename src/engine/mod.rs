@@ -83,7 +83,7 @@ const IDLE_TICK: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub enum RequestOutcome {
     Decision(Box<Decision>),
-    /// It is parked. Its decision comes in an [`Outbox`]; tick as soon as possible.
+    /// It is parked. Its decision comes as an [`Effect::Decide`]; tick as soon as possible.
     Pending,
     /// It was a request to the filter itself, and this is the response.
     LocalResponse(LocalResponse),
