@@ -54,6 +54,8 @@ pub enum Event {
     KeysShared(ProviderId, SharedOutcome),
     /// Responses that other workers share in the slots of this call's token. One of them may make the call unnecessary.
     ResponsesShared(CalloutId, Vec<SharedResponse>),
+    /// No callout of this parked request is under way, and the host cannot let it wait for that of another one.
+    GiveUp(StreamId),
     /// Other workers hold this revocation list.
     ListShared(ListState, ListDocument),
 }

@@ -72,6 +72,7 @@ impl Engine {
             Event::LeaseDone(id, outcome) => self.apply_lease(id, outcome, &mut context),
             Event::KeysShared(provider, outcome) => self.adopt_keys(provider, outcome, &mut context),
             Event::ResponsesShared(id, responses) => self.adopt_responses(id, &responses, &mut context),
+            Event::GiveUp(stream) => self.give_up(stream, now, &mut context.effects),
             Event::ListShared(state, document) => self.adopt_list(state, &document, &mut context),
         }
         self.finish(context)

@@ -243,6 +243,11 @@ impl Parked {
         }
     }
 
+    /// Removes a request with what it is pending on.
+    pub(super) fn take_pending(&mut self, stream: StreamId) -> Option<(Request<'static>, PendingOn, Deadline)> {
+        self.take(stream).map(|waiting| (waiting.request, waiting.pending_on, waiting.deadline))
+    }
+
     /// Whether there is a resumable request.
     pub(super) fn has_resumable(&self) -> bool {
         !self.resumable.is_empty()

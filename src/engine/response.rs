@@ -90,13 +90,15 @@ pub fn deny_response(refusal: &Denial<'_>, policy: &Policy) -> LocalResponse {
     reply
 }
 
-/// The response if the host fails to apply a decision. The client cannot correct that.
-pub fn internal_error_response() -> LocalResponse {
-    let message = Message::Unavailable(MIN_RETRY_AFTER);
+/// The response if the host cannot show the request or apply its decision. The client can correct a 4xx only.
+pub fn host_error_response(status: u16) -> LocalResponse {
+    let message = if status >= 500 { Message::Unavailable(MIN_RETRY_AFTER) } else { Message::InvalidRequest };
     let body = serde_json::json!({ "error": message.error(), "error_description": message.sentence() });
-    let mut reply = json_response(503, &body);
-    let seconds = MIN_RETRY_AFTER.as_secs().to_string();
-    reply.headers.push((HeaderName::RETRY_AFTER, HeaderValue::encode(&seconds, None)));
+    let mut reply = json_response(status, &body);
+    if let Message::Unavailable(retry_after) = message {
+        let seconds = retry_after.as_secs().to_string();
+        reply.headers.push((HeaderName::RETRY_AFTER, HeaderValue::encode(&seconds, None)));
+    }
     reply
 }
 

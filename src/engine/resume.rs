@@ -38,6 +38,22 @@ impl Engine {
         RequestOutcome::Decision(Box::new(pipeline::deny(request, reason, &self.policy, now)))
     }
 
+    /// Denies a parked request, whose client is to try again.
+    pub(super) fn give_up(&mut self, stream: StreamId, now: UnixTime, effects: &mut Effects) {
+        let at = self.parked.now(now);
+        let Some((request, pending_on, deadline)) = self.parked.take_pending(stream) else { return };
+        if let PendingOn::Introspection { of, about, .. } = pending_on
+            && !self.parked.is_pending_on_token(of, about)
+        {
+            self.status.abandon(of, &about);
+        }
+        let reason = reason_instead_of(pending_on, DenyReason::TooManyPending);
+        let mut decision = pipeline::deny(request, reason, &self.policy, now);
+        decision.audit.set_waited(deadline.waited(at));
+        decision.audit.set_sampling(self.sampler.sample(&decision.audit, now));
+        effects.push(Effect::Decide(stream, Box::new(decision)));
+    }
+
     /// Includes what the request may wait for afterwards.
     fn longest_wait(&self, request: &Request<'_>, pending_on: PendingOn) -> Duration {
         let provider = request.provider();

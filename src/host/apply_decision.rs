@@ -1,6 +1,6 @@
 //! Applies the engine's decision: each stream is either continued or gets one local response.
 
-use crate::engine::response::internal_error_response;
+use crate::engine::response::host_error_response;
 use crate::engine::{Decision, Verdict};
 use crate::host::host_error::HostError;
 use crate::host::host_interface::Host;
@@ -43,10 +43,10 @@ fn edit_request(edits: &HeadEdits, host: &dyn Host, clears_route_cache: bool) ->
     if clears_route_cache { host.clear_route_cache() } else { Ok(()) }
 }
 
-/// Rejects the request of the effective context with 503, because a host call that its decision requires failed.
+/// Rejects the request of the effective context, because the host cannot show it or apply its decision.
 pub(super) fn reject(error: HostError, host: &dyn Host) -> StreamState {
     log::error!("{error}; the request is rejected");
-    send_response(&internal_error_response(), host)
+    send_response(&host_error_response(error.status()), host)
 }
 
 fn log_decision(decision: &Decision) {

@@ -1,7 +1,7 @@
 //! The callouts under way, and their responses. The root begins them: the SDK drops the response to a request's own callout
 //! once that request is gone.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use proxy_wasm::hostcalls;
@@ -15,22 +15,31 @@ type UnderWay = (CalloutId, &'static ResponseFormat);
 
 /// The callouts under way, by the host's numbers.
 #[derive(Debug, Default)]
-pub(super) struct Callouts(RefCell<HashMap<u32, UnderWay>>);
+pub(super) struct Callouts {
+    under_way: RefCell<HashMap<u32, UnderWay>>,
+    sent: Cell<u64>,
+}
 
 impl Callouts {
     pub(super) fn insert(&self, number: u32, callout: &Callout) {
-        self.0.borrow_mut().insert(number, (callout.id, callout.format));
+        self.sent.set(self.sent.get().wrapping_add(1));
+        self.under_way.borrow_mut().insert(number, (callout.id, callout.format));
+    }
+
+    /// How many were sent.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent.get()
     }
 
     /// Drops all that are under way: those of a configuration that was replaced or removed. The next one numbers its
     /// providers, fetches and calls from the start, so an old response would bring the keys of another issuer.
     pub(super) fn forget(&self) {
-        self.0.take();
+        self.under_way.take();
     }
 
     /// A callout that has ended; once.
     pub(super) fn take(&self, number: u32) -> Option<UnderWay> {
-        self.0.borrow_mut().remove(&number)
+        self.under_way.borrow_mut().remove(&number)
     }
 }
 
@@ -66,8 +75,13 @@ pub(super) fn dispatch(callout: &Callout) -> Result<u32, TransportError> {
 }
 
 /// Reads the response in hand, as far as `format` says. Without headers there is none: then the host's maps and buffers
-/// are absent and must not be read.
-pub(super) fn read_response(header_count: usize, body_size: usize, format: &ResponseFormat) -> CalloutResult {
+/// are absent and must not be read. `failure` recognizes by status and body a response that the host made itself.
+pub(super) fn read_response(
+    header_count: usize,
+    body_size: usize,
+    format: &ResponseFormat,
+    failure: impl Fn(&HttpResponse) -> Option<TransportError>,
+) -> CalloutResult {
     if header_count == 0 {
         return Err(TransportError::Incomplete);
     }
@@ -76,26 +90,15 @@ pub(super) fn read_response(header_count: usize, body_size: usize, format: &Resp
         0 => Vec::new(),
         size => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size).ok().flatten().unwrap_or_default(),
     };
-    // A response that the host makes in place of the upstream lacks the header that it adds to real ones.
-    let is_synthetic = header("x-envoy-upstream-service-time").is_none();
-    match status {
-        504 if is_synthetic => Err(TransportError::TimedOut),
-        503 if is_synthetic && says_closed(&body) => Err(TransportError::ConnectionClosed),
-        503 if is_synthetic => Err(TransportError::ConnectionFailed),
-        _ => {
-            let response = HttpResponse::new(status, body);
-            Ok(format.headers.iter().fold(response, |response, name| response.with_header(name, header(name))))
-        }
+    let response = HttpResponse::new(status, body);
+    match failure(&response) {
+        Some(error) => Err(error),
+        None => Ok(format.headers.iter().fold(response, |response, name| response.with_header(name, header(name)))),
     }
 }
 
-fn header(name: &str) -> Option<String> {
+/// A field of the response in hand.
+pub(super) fn header(name: &str) -> Option<String> {
     let value = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, name).ok().flatten()?;
     String::from_utf8(value).ok()
-}
-
-/// Envoy's text for a connection that came about and was closed; for one that did not, whether TLS or the
-/// address was the trouble, it has another and always the same.
-fn says_closed(body: &[u8]) -> bool {
-    String::from_utf8_lossy(body).contains("connection termination")
 }

@@ -29,7 +29,10 @@ impl RootState {
                 Effect::Share(record) => is_news |= self.host.get().shares_data() && shared_records::publish(&record),
                 Effect::Report(report) => self.report(report),
                 Effect::ReleaseLease(id) => self.leases.release(id),
-                Effect::Decide(stream, decision) => self.release_stream(stream, &decision),
+                Effect::Decide(stream, decision) if self.host.get().resumes_from_root() => {
+                    self.release_stream(stream, &decision);
+                }
+                Effect::Decide(stream, decision) => self.streams.keep(stream, decision),
                 Effect::AcquireLease(id, request) => self.acquire_lease(id, &request),
                 Effect::Callout(callout) => self.send(&callout),
                 Effect::TickAt(at) => next_tick = Some(at),
@@ -66,7 +69,7 @@ impl RootState {
 
     /// Takes a parked stream to its end: edits and resume, or a response, never both.
     fn release_stream(&self, stream: StreamId, decision: &Decision) {
-        let Some(ParkedStream { state, parked_at }) = self.streams.take(stream) else { return };
+        let Some(ParkedStream { state, parked_at, .. }) = self.streams.take(stream) else { return };
         // A stream that ended is not parked any more (`proxy_on_delete`), so Envoy knows this one. Where a host does not,
         // there is no call that could end the request: it stays paused until the host's own timeout.
         if let Err(status) = hostcalls::set_effective_context(stream.0) {

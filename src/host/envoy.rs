@@ -10,7 +10,10 @@
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Status;
 
+use crate::callout::{CalloutResult, ResponseFormat, TransportError};
+use crate::config::Loaded;
 use crate::engine::FilterStateValues;
+use crate::host::callouts;
 use crate::host::host_error::HostError;
 use crate::host::host_interface::{Host, HostFunction};
 
@@ -27,6 +30,34 @@ impl Host for Envoy {
 
     fn verify_signature(&self) -> Option<HostFunction> {
         Some(|arguments| hostcalls::call_foreign_function("verify_signature", Some(arguments)).ok().flatten())
+    }
+
+    fn resumes_from_root(&self) -> bool {
+        true
+    }
+
+    fn dies_of_rejected_configuration(&self) -> bool {
+        false
+    }
+
+    fn unsupported(&self, _: &Loaded) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// The first request or the engine asks for one.
+    fn begin_ticks(&self) {}
+
+    fn read_response(&self, fields: usize, body_size: usize, format: &ResponseFormat) -> CalloutResult {
+        callouts::read_response(fields, body_size, format, |response| {
+            // A response that Envoy makes in place of the upstream lacks the header that it adds to real ones.
+            let is_synthetic = callouts::header("x-envoy-upstream-service-time").is_none();
+            match response.status {
+                504 if is_synthetic => Some(TransportError::TimedOut),
+                503 if is_synthetic && says_closed(&response.body) => Some(TransportError::ConnectionClosed),
+                503 if is_synthetic => Some(TransportError::ConnectionFailed),
+                _ => None,
+            }
+        })
     }
 
     /// Envoy before 1.37 returns an error, because it lacks the function.
@@ -74,4 +105,10 @@ impl Host for Envoy {
 fn declaration(name: &str) -> Vec<u8> {
     let length = u8::try_from(name.len()).unwrap_or(u8::MAX);
     [&[0x0a, length], name.as_bytes(), &[0x10, 1, 0x18, 1]].concat()
+}
+
+/// Envoy's text for a connection that came about and was closed; for one that did not, whether TLS or the
+/// address was the cause, it has another and always the same.
+fn says_closed(body: &[u8]) -> bool {
+    String::from_utf8_lossy(body).contains("connection termination")
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Status;
 
-use crate::callout::TransportError;
+use crate::callout::{CalloutResult, ResponseFormat, TransportError};
+use crate::config::Loaded;
 use crate::engine::{Attribute, AttributeValues, Callout, FilterStateValues};
 use crate::host::host_error::HostError;
 use crate::host::{attributes, callouts, headers};
@@ -41,8 +42,39 @@ pub(super) trait Host {
     /// Makes the host select the route of the current request again.
     fn clear_route_cache(&self) -> Result<(), HostError>;
 
-    /// The head of the current request. `end_of_stream` is true if no body and no trailers follow.
-    fn request_head(&self, end_of_stream: bool) -> Result<RequestHead, HostError> {
+    /// Whether the root can resume a parked request. Otherwise a request waits for a callout of its own, and is decided in
+    /// the callback of that callout.
+    fn resumes_from_root(&self) -> bool;
+
+    /// Whether the response in hand to a request that was not allowed is the filter's own. Only some hosts may serve a
+    /// rejected request.
+    fn is_own_response(&self) -> bool {
+        true
+    }
+
+    /// Makes the head of the response in hand a 500 without anything of the response.
+    fn withhold_response(&self) -> Result<(), HostError> {
+        Err(HostError::NotSupported("change of responses"))
+    }
+
+    /// Removes the part of the body in hand, of this size.
+    fn withhold_body(&self, _size: usize) -> Result<(), HostError> {
+        Err(HostError::NotSupported("change of responses"))
+    }
+
+    /// Whether a rejected configuration ends the worker, with the port still open. Then the filter accepts it and rejects
+    /// every request.
+    fn dies_of_rejected_configuration(&self) -> bool;
+
+    /// Why a configuration cannot work on this host; one message for each reason.
+    fn unsupported(&self, loaded: &Loaded) -> Vec<&'static str>;
+
+    /// Prepares the ticks of a configured root.
+    fn begin_ticks(&self);
+
+    /// The head of the current request, with this number of fields. `end_of_stream` is true if no body and no trailers
+    /// follow.
+    fn request_head(&self, _fields: usize, end_of_stream: bool) -> Result<RequestHead, HostError> {
         headers::request_head(end_of_stream)
     }
 
@@ -70,6 +102,9 @@ pub(super) trait Host {
     fn dispatch(&self, callout: &Callout) -> Result<u32, TransportError> {
         callouts::dispatch(callout)
     }
+
+    /// Reads the response to a callout, in its callback.
+    fn read_response(&self, fields: usize, body_size: usize, format: &ResponseFormat) -> CalloutResult;
 
     /// Calls the root after `period`, and again after each further one; whether the host does.
     fn set_tick_period(&self, period: Duration) -> bool {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::engine::{AttributeValues, RequestOutcome, StreamId};
+use crate::engine::{AttributeValues, Event, RequestOutcome, StreamId};
 use crate::host::apply_decision::{apply_decision, reject, send_response};
 use crate::host::host_error::HostError;
 use crate::host::root_state::RootState;
@@ -21,11 +21,13 @@ pub(super) struct FilterStream {
     id: StreamId,
     shared: Rc<RootState>,
     state: Rc<Cell<StreamState>>,
+    /// Whether the response is withheld from the client.
+    is_withheld: bool,
 }
 
 impl FilterStream {
     pub(super) fn new(context_id: u32, shared: Rc<RootState>) -> Self {
-        Self { id: StreamId(context_id), shared, state: Rc::new(Cell::new(StreamState::Pending)) }
+        Self { id: StreamId(context_id), shared, state: Rc::new(Cell::new(StreamState::Pending)), is_withheld: false }
     }
 
     /// The result of every callback: continue only if the request is allowed.
@@ -48,12 +50,36 @@ impl Drop for FilterStream {
     }
 }
 
-impl Context for FilterStream {}
+/// The response to a callout of this stream: on hosts where the root cannot resume a request.
+impl Context for FilterStream {
+    fn on_http_call_response(&mut self, token_id: u32, num_headers: usize, body_size: usize, _num_trailers: usize) {
+        let was_pending = self.state.get() == StreamState::Pending;
+        if let Some((callout, format)) = self.shared.callouts.take(token_id) {
+            let result = self.shared.host.get().read_response(num_headers, body_size, format);
+            self.shared.handle(Event::CalloutDone(callout, result));
+            self.shared.carry_out();
+        }
+        if !was_pending {
+            return;
+        }
+        self.apply_own_decision();
+        if self.state.get() == StreamState::Pending {
+            self.wait_for_own_callout();
+        }
+        // The host forwards a request whose callback ends without a response or another callout.
+        if self.state.get() == StreamState::Allowed
+            && let Err(error) = self.shared.host.get().resume_request()
+        {
+            self.state.set(StreamState::Pending);
+            self.reject(error);
+        }
+    }
+}
 
 impl HttpContext for FilterStream {
-    fn on_http_request_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
+    fn on_http_request_headers(&mut self, num_headers: usize, end_of_stream: bool) -> Action {
         let host = self.shared.host.get();
-        let head = match host.request_head(end_of_stream) {
+        let head = match host.request_head(num_headers, end_of_stream) {
             Ok(head) => head,
             Err(error) => {
                 self.reject(error);
@@ -77,8 +103,13 @@ impl HttpContext for FilterStream {
                 self.shared.metrics.time_decision(clock::since_epoch().saturating_sub(started_at));
             }
             Some(RequestOutcome::Pending) => {
-                self.shared.streams.insert(self.id, ParkedStream { state: Rc::clone(&self.state), parked_at: now });
-                self.shared.tick_soon();
+                let state = Rc::clone(&self.state);
+                self.shared.streams.insert(self.id, ParkedStream { state, parked_at: now, decision: None });
+                if host.resumes_from_root() {
+                    self.shared.tick_soon();
+                } else {
+                    self.wait_for_own_callout();
+                }
             }
             Some(RequestOutcome::LocalResponse(response)) => self.state.set(send_response(&response, host)),
             Some(RequestOutcome::NeedAttributes(_)) => self.reject(HostError::AttributesRequestedAgain),
@@ -89,6 +120,30 @@ impl HttpContext for FilterStream {
 
     fn on_http_request_body(&mut self, _body_size: usize, _end_of_stream: bool) -> Action {
         self.action()
+    }
+
+    /// The host may have served a request that was not allowed. The backend has received it by then.
+    fn on_http_response_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
+        let host = self.shared.host.get();
+        if self.state.get() == StreamState::Allowed || host.is_own_response() {
+            return Action::Continue;
+        }
+        log::error!("{}", HostError::ServedThoughRejected);
+        self.is_withheld = true;
+        match host.withhold_response() {
+            Ok(()) => Action::Continue,
+            Err(error) => {
+                log::error!("{error}; the response stays paused");
+                Action::Pause
+            }
+        }
+    }
+
+    fn on_http_response_body(&mut self, body_size: usize, _end_of_stream: bool) -> Action {
+        if self.is_withheld && self.shared.host.get().withhold_body(body_size).is_err() {
+            return Action::Pause;
+        }
+        Action::Continue
     }
 
     fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
@@ -112,6 +167,30 @@ impl FilterStream {
             }
         }
         Ok(())
+    }
+
+    /// Begins the callout that this request is pending on. Where another request makes it already, this one is denied: nothing
+    /// could resume it.
+    fn wait_for_own_callout(&self) {
+        let sent = self.shared.callouts.sent();
+        self.shared.handle(Event::Tick);
+        self.shared.carry_out();
+        self.apply_own_decision();
+        if self.state.get() == StreamState::Pending && self.shared.callouts.sent() == sent {
+            self.shared.handle(Event::GiveUp(self.id));
+            self.shared.carry_out();
+            self.apply_own_decision();
+            if self.state.get() == StreamState::Pending {
+                self.reject(HostError::NoOwnCallout);
+            }
+        }
+    }
+
+    fn apply_own_decision(&self) {
+        if let Some((decision, parked_at)) = self.shared.streams.take_decided(self.id) {
+            self.state.set(apply_decision(&decision, self.shared.host.get(), &self.shared.metrics));
+            self.shared.metrics.time_parked(clock::now().since(parked_at));
+        }
     }
 
     /// Rejects the request unless it is rejected already. The request may be pending or allowed.

@@ -1,11 +1,42 @@
-//! A host with the calls of Proxy-Wasm and nothing of Envoy's own, such as nginx with `ngx_wasm_module`. Each worker is
-//! alone, and the module verifies the signatures. The configuration is refused where it requires more.
+//! A host with the calls of Proxy-Wasm and nothing of Envoy's own: nginx with `ngx_wasm_module`, which Kong shares.
+//!
+//! Each worker is alone, and the module verifies the signatures. What was measured of this host, and what it is answered by:
+//!
+//! * A second tick period traps: the first one stays.
+//! * `:path` is decoded and normalized, and `:authority` is the server's name, while the backend may receive what the client
+//!   sent: target and host are read elsewhere, and dot segments are rejected.
+//! * A removed field still reaches the backend, and replacing one changes one copy: fields are replaced, by nothing where they
+//!   would be removed, and a field that is edited and comes twice is rejected.
+//! * The head has room for 100 fields, four of them of the host: a longer one is rejected unread.
+//! * The root cannot resume a request: it would end the worker.
+//! * `rewrite` without `break` leads a rejected request to another location, which serves it: a response to such a request is
+//!   replaced, unless it has the mark of the filter's own.
 
-use proxy_wasm::types::Status;
+use std::time::Duration;
 
-use crate::engine::FilterStateValues;
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, MapType, Status};
+
+use crate::callout::{CalloutResult, ResponseFormat, TransportError};
+use crate::config::Loaded;
+use crate::encoding::{hex, percent_escape};
+use crate::engine::{Entropy, FilterStateValues};
 use crate::host::host_error::HostError;
 use crate::host::host_interface::{Host, HostFunction};
+use crate::host::{callouts, clock, headers};
+use crate::http::{HeadEdits, HeaderEdit, HeaderName, HeaderValue, LocalResponse, RequestHead};
+
+/// How often the root looks for what is due.
+const TICK_PERIOD: Duration = Duration::from_millis(100);
+/// The fields that a head may have, with the four of the host.
+const MAX_FIELDS: usize = 96;
+
+/// The field that marks the filter's own responses until they leave.
+const MARK: &str = "x-okta-proxy-wasm-response";
+
+thread_local! {
+    static MARK_VALUE: String = clock::entropy().map(|Entropy(bytes)| hex(&bytes)).unwrap_or_default();
+}
 
 /// A host other than Envoy.
 pub(super) struct PlainHost;
@@ -38,4 +69,149 @@ impl Host for PlainHost {
     fn clear_route_cache(&self) -> Result<(), HostError> {
         Err(HostError::NotSupported("clear_route_cache"))
     }
+
+    fn resumes_from_root(&self) -> bool {
+        false
+    }
+
+    fn dies_of_rejected_configuration(&self) -> bool {
+        true
+    }
+
+    fn unsupported(&self, loaded: &Loaded) -> Vec<&'static str> {
+        let source = &loaded.policy.token_source;
+        let keeps_parameters = source.params.is_empty() || source.forward;
+        if keeps_parameters {
+            Vec::new()
+        } else {
+            vec![
+                "`token.from_params` without `token.forward`: this host cannot remove a query parameter from a request",
+            ]
+        }
+    }
+
+    fn begin_ticks(&self) {
+        // A host that refuses it begins no callout: requests that need one get 503.
+        let _ = hostcalls::set_tick_period(TICK_PERIOD);
+    }
+
+    fn send_response(&self, response: &LocalResponse) -> Result<(), HostError> {
+        let mut marked = response.clone();
+        let mark = HeaderName::parse(MARK).zip(MARK_VALUE.with(|value| HeaderValue::parse(value)));
+        marked.headers.extend(mark);
+        headers::send_response(&marked)
+    }
+
+    /// By a mark that nobody else knows: it is removed here.
+    fn is_own_response(&self) -> bool {
+        let mark = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, MARK).ok().flatten();
+        let is_own = mark.is_some_and(|mark| MARK_VALUE.with(|value| !value.is_empty() && mark == value.as_bytes()));
+        is_own && hostcalls::remove_map_value(MapType::HttpResponseHeaders, MARK).is_ok()
+    }
+
+    /// A local response in place of it would hang: the host has one already.
+    fn withhold_response(&self) -> Result<(), HostError> {
+        let failed = HostError::of("changing a response");
+        let fields = hostcalls::get_map_bytes(MapType::HttpResponseHeaders).map_err(&failed)?;
+        let keeps = [":status", "connection", "date", "server", "content-type"];
+        for (name, _) in fields.iter().filter(|(name, _)| !keeps.contains(&name.to_ascii_lowercase().as_str())) {
+            hostcalls::remove_map_value(MapType::HttpResponseHeaders, name).map_err(&failed)?;
+        }
+        hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, ":status", Some(b"500")).map_err(&failed)
+    }
+
+    fn withhold_body(&self, size: usize) -> Result<(), HostError> {
+        let withheld = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, size, b"\n");
+        withheld.map_err(HostError::of("changing a response"))
+    }
+
+    fn set_tick_period(&self, _: Duration) -> bool {
+        true
+    }
+
+    fn request_head(&self, fields: usize, end_of_stream: bool) -> Result<RequestHead, HostError> {
+        if fields > MAX_FIELDS {
+            return Err(HostError::TooManyFields);
+        }
+        let mut fields = request_fields()?;
+        let target = hostcalls::get_property(vec!["request", "path"]).ok().flatten().unwrap_or_default();
+        let host = fields.iter().find(|(name, _)| name == "host").map(|(_, value)| value.clone());
+        for (name, value) in &mut fields {
+            match (name.as_str(), &host) {
+                (":path", _) if !target.is_empty() => value.clone_from(&target),
+                (":authority", Some(host)) => value.clone_from(host),
+                _ => {}
+            }
+        }
+        if fields.iter().any(|(name, value)| name == ":path" && has_dot_segment(value)) {
+            return Err(HostError::TargetAmbiguous);
+        }
+        let head = RequestHead::new(fields);
+        Ok(if end_of_stream { head } else { head.with_body_or_trailers() })
+    }
+
+    /// A failure has no headers, or those that came before it.
+    fn read_response(&self, fields: usize, body_size: usize, format: &ResponseFormat) -> CalloutResult {
+        match callouts::header(":dispatch_status").as_deref() {
+            None | Some("ok") => callouts::read_response(fields, body_size, format, |_| None),
+            Some("timeout") => Err(TransportError::TimedOut),
+            Some("reader failure") => Err(TransportError::Incomplete),
+            Some(failure) => {
+                log::warn!("a callout failed: {failure}");
+                Err(TransportError::ConnectionFailed)
+            }
+        }
+    }
+
+    fn edit_request(&self, edits: &HeadEdits) -> Result<(), HostError> {
+        let fields = request_fields()?;
+        let count = |edited: &str| fields.iter().filter(|(name, _)| name == edited).count();
+        if edits.iter().any(|edit| count(field_of(edit)) > 1) {
+            return Err(HostError::FieldRepeated);
+        }
+        for edit in edits.iter() {
+            let value = match edit {
+                HeaderEdit::Remove(_) => &b""[..],
+                HeaderEdit::Set(_, value) => value.as_str().as_bytes(),
+                HeaderEdit::Rewrite(rest) => rest.as_bytes(),
+            };
+            let is_replaced = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, field_of(edit), Some(value));
+            let is_edited = is_replaced.and_then(|()| match edit {
+                // Here the empty field stays; another host that is taken for this one removes it.
+                HeaderEdit::Remove(name) => hostcalls::remove_map_value(MapType::HttpRequestHeaders, name),
+                HeaderEdit::Set(..) | HeaderEdit::Rewrite(_) => Ok(()),
+            });
+            is_edited.map_err(HostError::of("changing a request header"))?;
+        }
+        Ok(())
+    }
+}
+
+/// The fields with names in lower case, as on Envoy; this host gives them as the client wrote them.
+fn request_fields() -> Result<Vec<(String, Vec<u8>)>, HostError> {
+    let fields = hostcalls::get_map_bytes(MapType::HttpRequestHeaders);
+    let mut fields = fields.map_err(HostError::of("reading the request headers"))?;
+    fields.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
+    Ok(fields)
+}
+
+fn field_of(edit: &HeaderEdit) -> &str {
+    match edit {
+        HeaderEdit::Remove(name) => name,
+        HeaderEdit::Set(name, _) => name.as_str(),
+        HeaderEdit::Rewrite(rest) => rest.field(),
+    }
+}
+
+/// Whether a segment of the path is `.` or `..` in some reading: with escapes, and with a backslash as separator.
+fn has_dot_segment(target: &[u8]) -> bool {
+    let path = target.split(|byte| *byte == b'?' || *byte == b'#').next().unwrap_or_default();
+    let (mut decoded, mut rest) = (Vec::new(), path);
+    while let [first, others @ ..] = rest {
+        (rest, _) = match percent_escape(others).filter(|_| *first == b'%') {
+            Some((byte, behind)) => (behind, decoded.push(byte)),
+            None => (others, decoded.push(*first)),
+        };
+    }
+    decoded.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| matches!(segment, b"." | b".."))
 }

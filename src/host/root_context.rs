@@ -9,7 +9,6 @@ use proxy_wasm::types::{BufferType, ContextType};
 
 use crate::config::{self, Loaded};
 use crate::engine::{Engine, Event, HostServices, ParkingLimits, SharedResponses};
-use crate::host::callouts::read_response;
 use crate::host::host_interface::Host;
 use crate::host::http_context::FilterStream;
 use crate::host::log::log_suppressed;
@@ -52,6 +51,13 @@ impl FilterRoot {
                     log::warn!("{warning}");
                 }
                 let host = self.shared.host.get();
+                let unsupported = host.unsupported(&loaded);
+                if !unsupported.is_empty() {
+                    for reason in unsupported {
+                        log::error!("the configuration is refused: {reason}");
+                    }
+                    return false;
+                }
                 if !prepare_handover(host, &loaded) {
                     return false;
                 }
@@ -76,7 +82,8 @@ impl FilterRoot {
                 self.end_log();
                 self.shared.engine.replace(Some(engine));
                 self.give_up_lookups();
-                // Not from here: some hosts allow no callout while they configure.
+                // No callout from here: some hosts allow none while they configure.
+                host.begin_ticks();
                 self.shared.tick_soon();
                 true
             }
@@ -123,7 +130,7 @@ fn prepare_handover(host: &dyn Host, loaded: &Loaded) -> bool {
 impl Context for FilterRoot {
     fn on_http_call_response(&mut self, token_id: u32, num_headers: usize, body_size: usize, _num_trailers: usize) {
         if let Some((callout, format)) = self.shared.callouts.take(token_id) {
-            let result = read_response(num_headers, body_size, format);
+            let result = self.shared.host.get().read_response(num_headers, body_size, format);
             self.shared.handle(Event::CalloutDone(callout, result));
             self.shared.carry_out();
         }
@@ -137,7 +144,8 @@ impl RootContext for FilterRoot {
         let is_accepted = self.configure(plugin_configuration_size);
         let outcome = if is_accepted { "accepted" } else { "refused" };
         self.shared.metrics.count(&telemetry::CONFIGURATIONS, &[outcome]);
-        is_accepted
+        // Without an engine every request gets 503.
+        is_accepted || self.shared.host.get().dies_of_rejected_configuration()
     }
 
     fn on_tick(&mut self) {

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::engine::StreamId;
+use crate::engine::{Decision, StreamId};
 use crate::unix_time::UnixTime;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +28,27 @@ pub(super) struct ParkedStream {
     /// The state shared with the stream's context.
     pub(super) state: Rc<Cell<StreamState>>,
     pub(super) parked_at: UnixTime,
+    /// A decision that is applied in the stream's own callback.
+    pub(super) decision: Option<Rc<Decision>>,
 }
 
 impl ParkedStreams {
     pub(super) fn insert(&self, stream: StreamId, parked: ParkedStream) {
         self.0.borrow_mut().insert(stream, parked);
+    }
+
+    /// Keeps the decision on a stream for its own callback.
+    pub(super) fn keep(&self, stream: StreamId, decision: Box<Decision>) {
+        if let Some(parked) = self.0.borrow_mut().get_mut(&stream) {
+            parked.decision = Some(Rc::from(decision));
+        }
+    }
+
+    /// Removes a stream that has a decision.
+    pub(super) fn take_decided(&self, stream: StreamId) -> Option<(Rc<Decision>, UnixTime)> {
+        let mut streams = self.0.borrow_mut();
+        let decision = streams.get(&stream)?.decision.clone()?;
+        Some((decision, streams.remove(&stream)?.parked_at))
     }
 
     /// Removes a stream that is decided or closed.

@@ -56,6 +56,8 @@ const CONFIGURATION: u32 = 7;
 const CALLOUT_BODY: u32 = 4;
 const REQUEST_HEADERS: u32 = 0;
 const REQUEST_TRAILERS: u32 = 1;
+const RESPONSE_HEADERS: u32 = 2;
+const RESPONSE_BODY: u32 = 1;
 const CALLOUT_HEADERS: u32 = 6;
 
 pub(crate) fn is_known(room: &str, name: &str) -> bool {
@@ -152,19 +154,26 @@ impl Call<'_> {
             }
             "proxy_set_tick_period_milliseconds" => {
                 let (root, period) = (self.world().effective_root(), self.number(0));
-                self.world().tick_periods.insert(root, period);
+                let is_first = self.world().tick_periods.insert(root, period).is_none();
+                if self.world().behavior.is_nginx && (!is_first || self.world().active != root) {
+                    return Err(Error::new("tick_period already set"));
+                }
                 Ok(Status::Ok)
             }
             "proxy_set_effective_context" => {
                 let id = self.number(0);
                 let known = self.world().contexts.contains(&id);
-                if known {
+                // On nginx it does nothing.
+                if known && !self.world().behavior.is_nginx {
                     self.world().effective = id;
                 }
                 Ok(if known { Status::Ok } else { Status::BadArgument })
             }
             "proxy_get_buffer_bytes" => self.get_buffer(),
             "proxy_get_header_map_pairs" => match self.map() {
+                Some(fields) if fields.len() > 100 && self.world().behavior.is_nginx => {
+                    Err(Error::new("more than 100 pairs: the host writes past its buffer"))
+                }
                 Some(fields) => self.give(1, &serialize(&fields)),
                 None => Ok(Status::BadArgument),
             },
@@ -181,12 +190,16 @@ impl Call<'_> {
             "proxy_remove_header_map_value" | "proxy_replace_header_map_value" | "proxy_add_header_map_value" => {
                 Ok(self.edit(name))
             }
+            "proxy_send_local_response" | "proxy_continue_stream" if self.is_root_of_nginx() => {
+                Err(Error::new("the worker ends: a root releases a request"))
+            }
             "proxy_send_local_response" => Ok(self.reply()),
             "proxy_continue_stream" => Ok(self.world().effective_stream().map_or(Status::BadArgument, |stream| {
                 stream.resumed += 1;
                 stream.forward();
                 Status::Ok
             })),
+            "proxy_set_buffer_bytes" => Ok(self.set_buffer()),
             "proxy_http_call" => Ok(self.callout()),
             "proxy_get_property" => self.property(),
             "proxy_set_property" => Ok(self.write_state()),
@@ -280,6 +293,12 @@ impl Call<'_> {
         }
     }
 
+    /// Whether a root is active on nginx: there is no effective context, and no request in hand.
+    fn is_root_of_nginx(&mut self) -> bool {
+        let active = self.world().active;
+        self.world().behavior.is_nginx && !self.world().streams.contains_key(&active)
+    }
+
     fn random(&mut self) -> u8 {
         let state = &mut self.world().random;
         *state ^= *state << 13;
@@ -307,8 +326,12 @@ impl Call<'_> {
     /// The map that the first argument means.
     fn map(&mut self) -> Option<Vec<(String, Vec<u8>)>> {
         match self.number(0) {
+            REQUEST_HEADERS if self.world().behavior.is_nginx => {
+                self.world().effective_stream().map(|stream| stream.shown_by_nginx())
+            }
             REQUEST_HEADERS => self.world().effective_stream().map(|stream| stream.headers.clone()),
             REQUEST_TRAILERS => self.world().effective_stream().map(|stream| stream.trailers.clone()),
+            RESPONSE_HEADERS => Some(self.world().response.headers.clone()),
             CALLOUT_HEADERS => self.world().answer.as_ref().map(|answer| answer.headers.clone()),
             _ => None,
         }
@@ -317,7 +340,21 @@ impl Call<'_> {
     fn edit(&mut self, name: &str) -> Status {
         let (map, field) = (self.number(0), String::from_utf8(self.bytes(1)).expect("a header name"));
         let value = (name != "proxy_remove_header_map_value").then(|| self.bytes(3));
+        let is_nginx = self.world().behavior.is_nginx;
+        if map == RESPONSE_HEADERS {
+            return self.edit_response(&field, value);
+        }
         let Some(stream) = self.world().effective_stream() else { return Status::BadArgument };
+        if is_nginx && map == REQUEST_HEADERS {
+            // What is removed still reaches the backend, and one copy is replaced.
+            let held = stream.headers.iter_mut().find(|(held, _)| held.eq_ignore_ascii_case(&field));
+            match (value, held) {
+                (Some(value), Some((_, held))) => *held = value,
+                (Some(value), None) => stream.headers.push((field, value)),
+                (None, _) => {}
+            }
+            return Status::Ok;
+        }
         let fields = match map {
             REQUEST_HEADERS => &mut stream.headers,
             REQUEST_TRAILERS => &mut stream.trailers,
@@ -327,6 +364,26 @@ impl Call<'_> {
             fields.retain(|(held, _)| !held.eq_ignore_ascii_case(&field));
         }
         fields.extend(value.map(|value| (field, value)));
+        Status::Ok
+    }
+
+    fn edit_response(&mut self, field: &str, value: Option<Vec<u8>>) -> Status {
+        // nginx makes these itself: to remove one ends the worker.
+        let is_own = ["connection", "date", "server"].iter().any(|own| field.eq_ignore_ascii_case(own));
+        assert!(!is_own || value.is_some(), "the worker ends: {field} of a response is removed");
+        let fields = &mut self.world().response.headers;
+        fields.retain(|(held, _)| !held.eq_ignore_ascii_case(field));
+        fields.extend(value.map(|value| (field.to_owned(), value)));
+        Status::Ok
+    }
+
+    fn set_buffer(&mut self) -> Status {
+        if self.number(0) != RESPONSE_BODY {
+            return Status::BadArgument;
+        }
+        let bytes = self.bytes(3);
+        assert!(!bytes.is_empty(), "the response never ends: its last part is empty");
+        self.world().response.body = bytes;
         Status::Ok
     }
 
@@ -345,12 +402,22 @@ impl Call<'_> {
             }
         }
         let timeout = Duration::from_millis(u64::from(self.number(8)));
-        let (root, active) = (self.world().effective_root(), self.world().active);
-        assert_eq!(root, active, "a request owns a callout: its response is lost when the client leaves");
+        let (root, owner) = (self.world().effective_root(), self.world().active);
+        let behavior = &self.world().behavior;
+        // A failing property makes Envoy look like another host.
+        let may_wait_in_streams =
+            behavior.is_nginx || behavior.fault.is_some() || behavior.properties != Property::Envoy;
+        assert!(
+            may_wait_in_streams || root == owner,
+            "a request owns a callout: its response is lost when the client leaves"
+        );
+        if let Some(stream) = self.world().streams.get_mut(&owner) {
+            stream.has_begun_callout = true;
+        }
         let token = self.world().behavior.first_callout_token + self.world().callouts_made;
         self.world().callouts_made += 1;
         let upstream = String::from_utf8(upstream).expect("a name");
-        self.world().callouts.push(Callout { token, root, upstream, headers, body, timeout });
+        self.world().callouts.push(Callout { token, owner, upstream, headers, body, timeout });
         self.write(self.number(9), &token.to_le_bytes());
         Status::Ok
     }
@@ -387,6 +454,12 @@ impl Call<'_> {
     fn property(&mut self) -> Result<Status, Error> {
         let path = String::from_utf8(self.bytes(0)).expect("names").replace('\0', ".");
         self.world().properties_asked.push(path.clone());
+        if path == "request.path" && self.world().behavior.is_nginx {
+            let target = self.world().effective_stream().and_then(|stream| {
+                stream.headers.iter().find(|(name, _)| name == ":path").map(|(_, value)| value.clone())
+            });
+            return target.map_or(Ok(Status::NotFound), |target| self.give(2, &target));
+        }
         let more = match self.world().behavior.properties {
             Property::Status(status) => return Ok(status),
             Property::Empty => return self.give(2, b""),

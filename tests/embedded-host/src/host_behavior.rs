@@ -53,6 +53,8 @@ pub struct HostBehavior {
     pub fault: Option<Fault>,
     /// What a trap of the module leads to.
     pub on_trap: OnTrap,
+    /// Whether it is nginx with ngx_wasm_module: how it shows and edits heads, ticks, and resumes requests.
+    pub is_nginx: bool,
 }
 
 /// What a trap of the module leads to.
@@ -79,12 +81,14 @@ impl HostBehavior {
             first_callout_token: 1,
             fault: None,
             on_trap: OnTrap::FailTest,
+            is_nginx: false,
         }
     }
 
-    /// A host that serves what the main job needs and takes everything else as badly as any known host does.
-    pub const fn bare() -> Self {
+    /// nginx with ngx_wasm_module, without a zone for shared data.
+    pub const fn nginx() -> Self {
         Self {
+            is_nginx: true,
             properties: Property::Status(Status::InternalFailure),
             foreign_functions: Support::Traps,
             shared_data: Support::Traps,

@@ -22,6 +22,7 @@ mod signatures;
 mod world;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -32,7 +33,7 @@ pub use abi::{Action, Status};
 pub use faults::{Fault, FaultyCalls};
 pub use host_behavior::{HostBehavior, OnTrap, Property, Support};
 pub use shared::SharedStore;
-pub use world::{Callout, CalloutResponse, HostCall, LocalResponse, Outcome};
+pub use world::{Callout, CalloutResponse, HostCall, LocalResponse, Outcome, PassedResponse};
 use world::{Stream, World};
 
 /// Header or trailer fields.
@@ -56,10 +57,18 @@ pub struct RootId(pub u32);
 /// The module, read and checked once in each test binary.
 fn module() -> &'static Module {
     static MODULE: OnceLock<Module> = OnceLock::new();
-    MODULE.get_or_init(|| {
-        let bytes = std::fs::read(testbed::module::wasm_module()).expect("the module can be read");
-        Module::new(&Engine::default(), bytes).expect("the module is valid")
-    })
+    MODULE.get_or_init(|| read_module(&testbed::module::wasm_module()))
+}
+
+/// The same with every callback, for nginx.
+fn module_for_nginx() -> &'static Module {
+    static MODULE: OnceLock<Module> = OnceLock::new();
+    MODULE.get_or_init(|| read_module(&testbed::module::wasm_module_for_nginx()))
+}
+
+fn read_module(path: &Path) -> Module {
+    let bytes = std::fs::read(path).expect("the module can be read");
+    Module::new(&Engine::default(), bytes).expect("the module is valid")
 }
 
 /// The names of the functions that the module imports.
@@ -91,7 +100,7 @@ impl Vm {
 
     /// The same; an error when the module does not link or traps.
     pub fn try_start(behavior: HostBehavior, shared: &SharedStore) -> Result<Self, String> {
-        let module = module();
+        let module = if behavior.is_nginx { module_for_nginx() } else { module() };
         let mut store = Store::new(module.engine(), World::new(behavior, shared.clone()));
         let mut linker = Linker::<World>::new(module.engine());
         for import in module.imports() {
@@ -196,6 +205,17 @@ impl Vm {
         self.expect_if_exported("proxy_on_response_body", &[stream.0, 1, 1]);
     }
 
+    /// A response passes the filter, a head and a body in one piece: what the client gets of it.
+    pub fn response_of(&mut self, stream: StreamId, headers: Fields, body: &[u8]) -> PassedResponse {
+        let count = u32::try_from(headers.len()).expect("a count");
+        let size = u32::try_from(body.len()).expect("a size");
+        self.world_mut().response = PassedResponse { headers, body: body.to_vec() };
+        let paused = self.expect_if_exported("proxy_on_response_headers", &[stream.0, count, 0]);
+        assert_eq!(paused, 0, "the response stays paused");
+        self.expect_if_exported("proxy_on_response_body", &[stream.0, size, 1]);
+        std::mem::take(&mut self.world_mut().response)
+    }
+
     /// The stream ends: the client left, or the exchange is over.
     pub fn close(&mut self, stream: StreamId) {
         self.expect_if_exported("proxy_on_log", &[stream.0]);
@@ -227,9 +247,25 @@ impl Vm {
     pub fn answer(&mut self, callout: &Callout, answer: CalloutResponse) {
         let headers = u32::try_from(answer.headers.len()).expect("a count");
         let body = u32::try_from(answer.body.len()).expect("a size");
+        // A request that is gone takes its callouts along.
+        if !self.world_mut().contexts.contains(&callout.owner) {
+            return;
+        }
+        if let Some(stream) = self.world_mut().streams.get_mut(&callout.owner) {
+            stream.has_begun_callout = false;
+        }
         self.world_mut().answer = Some(answer);
-        self.expect("proxy_on_http_call_response", &[callout.root, callout.token, headers, body, 0]);
+        self.expect("proxy_on_http_call_response", &[callout.owner, callout.token, headers, body, 0]);
         self.world_mut().answer = None;
+        // The host lets a request go on whose callback ends without a response or another callout.
+        let is_running = self.trap().is_none();
+        if let Some(stream) = self.world_mut().streams.get_mut(&callout.owner)
+            && is_running
+            && !stream.is_decided()
+            && !stream.has_begun_callout
+        {
+            stream.forward();
+        }
     }
 
     /// Wakes the module for everything that was put into the queues of this VM, as long as their roots are there.

@@ -30,13 +30,22 @@ pub struct LocalResponse {
     pub body: Vec<u8>,
 }
 
+/// A response on its way to the client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PassedResponse {
+    /// Its header fields, `:status` among them.
+    pub headers: Fields,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
 /// A request that the module asked the host to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Callout {
     /// Its number, which comes back with the answer.
     pub token: u32,
-    /// The root that made it.
-    pub root: u32,
+    /// The context that made it: a root, or a stream.
+    pub owner: u32,
     /// Where to.
     pub upstream: String,
     /// Its head.
@@ -102,6 +111,8 @@ pub(crate) struct Stream {
     forwarded: Option<Fields>,
     pub(crate) forwarded_trailers: Fields,
     pub(crate) resumed: usize,
+    /// Whether its last callback began a callout of its own.
+    pub(crate) has_begun_callout: bool,
 }
 
 impl Stream {
@@ -116,7 +127,25 @@ impl Stream {
             forwarded: None,
             forwarded_trailers: Vec::new(),
             resumed: 0,
+            has_begun_callout: false,
         }
+    }
+
+    pub(crate) fn is_decided(&self) -> bool {
+        self.forwarded.is_some() || !self.replies.is_empty()
+    }
+
+    /// The head as nginx shows it: its target is decoded, its host is the server's, and at most 100 pairs are shown.
+    pub(crate) fn shown_by_nginx(&self) -> Fields {
+        let shown = |(name, value): &(String, Vec<u8>)| {
+            let value = match name.as_str() {
+                ":path" => percent_decode(value),
+                ":authority" => b"internal.example:8080".to_vec(),
+                _ => value.clone(),
+            };
+            (name.clone(), value)
+        };
+        self.headers.iter().map(shown).collect()
     }
 
     /// The head goes to the backend as it is now, and the trailers that have come.
@@ -160,6 +189,7 @@ pub(crate) struct World {
     pub(crate) callouts: Vec<Callout>,
     pub(crate) callouts_made: u32,
     pub(crate) answer: Option<CalloutResponse>,
+    pub(crate) response: PassedResponse,
     pub(crate) tick_periods: BTreeMap<u32, u32>,
     /// Metrics by their names, in the order of their ids, and how often something was told of each.
     pub(crate) metrics: Vec<(String, usize)>,
@@ -194,6 +224,7 @@ impl World {
             callouts: Vec::new(),
             callouts_made: 0,
             answer: None,
+            response: PassedResponse::default(),
             tick_periods: BTreeMap::new(),
             metrics: Vec::new(),
             log: Vec::new(),
@@ -251,4 +282,17 @@ impl World {
     pub(crate) fn next_wake_up(&self) -> Option<(u32, u32)> {
         self.shared.next_wake_up(self.vm)
     }
+}
+
+fn percent_decode(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::new();
+    let mut rest = text;
+    while let [first, others @ ..] = rest {
+        let escape = others.get(..2).filter(|_| *first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        match escape.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => (rest, _) = (&others[2..], decoded.push(byte)),
+            None => (rest, _) = (others, decoded.push(*first)),
+        }
+    }
+    decoded
 }

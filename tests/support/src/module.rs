@@ -17,7 +17,18 @@ pub fn wasm_module() -> PathBuf {
     find_wasm_module().unwrap_or_else(|absence| panic!("{absence}"))
 }
 
-/// The same; an error says that it is missing and what to do.
+/// The module with every callback, which the same build links beside the other one.
+///
+/// # Panics
+/// When there is no such file.
+pub fn wasm_module_for_nginx() -> PathBuf {
+    let module = wasm_module();
+    let path = module.with_file_name("deps/okta_proxy_wasm.every_callback.wasm");
+    assert!(path.is_file(), "{} is missing: run `make wasm`", path.display());
+    path
+}
+
+/// The same as [`wasm_module`]; an error says that it is missing and what to do.
 pub fn find_wasm_module() -> Result<PathBuf, String> {
     let path = env::var_os("OKTA_PROXY_WASM").map_or_else(built_module, PathBuf::from);
     if path.is_file() {

@@ -29,7 +29,7 @@ fn the_main_job_works(behavior: HostBehavior) {
 #[test]
 fn host_that_traps_unknown_functions_serves_requests_with_any_properties() {
     for properties in [Property::Status(Status::NotFound), Property::Status(Status::InternalFailure), Property::Empty] {
-        the_main_job_works(HostBehavior { properties, ..HostBehavior::bare() });
+        the_main_job_works(HostBehavior { properties, ..HostBehavior::nginx() });
     }
 }
 
@@ -58,7 +58,7 @@ fn host_that_fails_to_increment_metrics_serves_requests_and_is_called_once() {
 /// The standard library's hashers ask once and derive the rest.
 #[test]
 fn random_bytes_are_read_from_the_host_each_time() {
-    let (mut vm, root) = configured(HostBehavior::bare(), &fetched_keys());
+    let (mut vm, root) = configured(HostBehavior::nginx(), &fetched_keys());
     let asked = |vm: &Vm| vm.calls().get("random_get").copied().unwrap_or(0);
     let mut before = asked(&vm);
     assert!(before >= 2, "the engine and the reports have their own: {before}");
@@ -78,7 +78,7 @@ fn host_like_envoy_that_fails_to_define_metrics_is_detected_before_any_request()
 
 #[test]
 fn bare_host_gets_no_call_that_may_trap() {
-    let (mut vm, root) = with_keys(HostBehavior::bare());
+    let (mut vm, root) = with_keys(HostBehavior::nginx());
     let stream = vm.request(root, with_token(&good_token()));
     vm.close(stream);
     for name in vm.calls().keys() {
@@ -93,7 +93,7 @@ fn nginx_configuration_starts_on_a_bare_host_makes_no_call_and_rejects_until_it_
     let conf = fs::read_to_string(project_root().join("deploy/nginx/nginx.conf")).unwrap();
     let (_, rest) = conf.split_once("proxy_wasm okta '").unwrap();
     let plugin = serde_json::from_str(rest.split_once("';").unwrap().0).unwrap();
-    let (mut vm, root) = configured(HostBehavior { callouts: Support::Traps, ..HostBehavior::bare() }, &plugin);
+    let (mut vm, root) = configured(HostBehavior { callouts: Support::Traps, ..HostBehavior::nginx() }, &plugin);
     for head in [fields(&[]), with_token("x.y.z"), with_token(&good_token())] {
         let stream = vm.request(root, head);
         assert_eq!(status(&vm, stream), 401);
@@ -106,7 +106,7 @@ fn nginx_configuration_starts_on_a_bare_host_makes_no_call_and_rejects_until_it_
 
 #[test]
 fn non_text_bytes_are_rejected_like_any_bad_token_and_the_next_request_is_served() {
-    let (mut vm, root) = with_keys(HostBehavior::bare());
+    let (mut vm, root) = with_keys(HostBehavior::nginx());
     for bytes in [&b"\xff"[..], b"Bearer \xff\xfe.\x80.\xc0", b"\0", b"", b"Bearer ", b"bearer\ta.b.c"] {
         let stream = vm.request(root, fields(&[("authorization", bytes), ("cookie", bytes), ("x-request-id", bytes)]));
         assert_eq!(status(&vm, stream), 401, "{bytes:?}");
@@ -120,7 +120,7 @@ fn non_text_bytes_are_rejected_like_any_bad_token_and_the_next_request_is_served
 
 #[test]
 fn a_request_without_headers_is_rejected() {
-    let (mut vm, root) = configured(HostBehavior::bare(), &inline_keys());
+    let (mut vm, root) = configured(HostBehavior::nginx(), &inline_keys());
     let stream = vm.request(root, Vec::new());
     assert_eq!(status(&vm, stream), 401);
 }
@@ -129,7 +129,7 @@ fn a_request_without_headers_is_rejected() {
 fn callout_that_fails_at_once_is_a_503_and_is_retried_later() {
     for refusal in [Status::BadArgument, Status::InternalFailure] {
         let (mut vm, root) =
-            configured(HostBehavior { callouts: Support::Fails(refusal), ..HostBehavior::bare() }, &fetched_keys());
+            configured(HostBehavior { callouts: Support::Fails(refusal), ..HostBehavior::nginx() }, &fetched_keys());
         let stream = vm.request(root, with_token(&good_token()));
         tick_until(&mut vm, root, |vm| vm.outcome(stream) != Outcome::Waiting);
         assert_eq!(status(&vm, stream), 503);
@@ -143,7 +143,7 @@ fn callout_that_fails_at_once_is_a_503_and_is_retried_later() {
 
 #[test]
 fn ticks_are_rare_when_idle() {
-    let (mut vm, root) = with_keys(HostBehavior::bare());
+    let (mut vm, root) = with_keys(HostBehavior::envoy());
     let asked = |vm: &embedded_host::Vm| vm.calls()["proxy_set_tick_period_milliseconds"];
     let before = asked(&vm);
     for _ in 0..20 {
@@ -161,7 +161,7 @@ fn ticks_are_rare_when_idle() {
 
 #[test]
 fn clock_jump_neither_traps_nor_allows_an_expired_token() {
-    let (mut vm, root) = with_keys(HostBehavior::bare());
+    let (mut vm, root) = with_keys(HostBehavior::nginx());
     let start = Duration::from_secs(super::NOW);
     for clock in [Duration::ZERO, Duration::from_secs(10_000_000_000), Duration::from_nanos(u64::MAX), start] {
         vm.set_clock(clock);
@@ -180,7 +180,7 @@ fn clock_jump_neither_traps_nor_allows_an_expired_token() {
 fn report_only_denials_are_counted_where_metrics_cannot_trap_and_allowed_everywhere() {
     let mut configuration = inline_keys();
     configuration["rules"] = json!([{ "name": "a.b", "require": { "groups": ["x"] }, "report_only": true }]);
-    for (behavior, counted) in [(HostBehavior::envoy(), 2), (HostBehavior::bare(), 0)] {
+    for (behavior, counted) in [(HostBehavior::envoy(), 2), (HostBehavior::nginx(), 0)] {
         let (mut vm, root) = configured(behavior, &configuration);
         for _ in 0..2 {
             let stream = vm.request(root, with_token(&good_token()));

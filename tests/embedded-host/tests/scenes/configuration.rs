@@ -58,7 +58,7 @@ fn log_of_a_rejected_configuration_holds_none_of_its_values() {
 #[test]
 fn the_module_starts_on_a_host_that_has_neither_metrics_nor_a_log_level() {
     assert!(!imported().contains(&String::from("proxy_get_log_level")), "ngx_wasm_module does not start it");
-    let mut behavior = HostBehavior::bare();
+    let mut behavior = HostBehavior::nginx();
     behavior.missing = &[
         "proxy_get_log_level",
         "proxy_define_metric",
@@ -67,7 +67,7 @@ fn the_module_starts_on_a_host_that_has_neither_metrics_nor_a_log_level() {
         "proxy_get_metric",
     ];
     // Today the module imports no metrics; the day it does, it must live without them being served.
-    let mut started = Vm::try_start(HostBehavior::bare(), &SharedStore::default()).unwrap();
+    let mut started = Vm::try_start(HostBehavior::nginx(), &SharedStore::default()).unwrap();
     assert!(started.configure(inline_keys().to_string().as_bytes()).1);
     if !imported().iter().any(|name| name.ends_with("_metric")) {
         Vm::try_start(behavior, &SharedStore::default()).unwrap();

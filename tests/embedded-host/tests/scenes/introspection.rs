@@ -304,7 +304,7 @@ fn endpoint_that_returns_retry_after_is_not_called_by_any_vm() {
 
 #[test]
 fn without_shared_data_each_vm_introspects_itself_and_calls_nothing_that_may_trap() {
-    let (mut vm, root) = started(HostBehavior::bare(), &SharedStore::default(), &introspecting(json!({})));
+    let (mut vm, root) = started(HostBehavior::nginx(), &SharedStore::default(), &introspecting(json!({})));
     let waiting = vm.request(root, with_token(TOKEN));
     let callout = next_callout(&mut vm, root);
     vm.answer(&callout, active());
@@ -328,10 +328,10 @@ fn configuration_without_its_secret_is_rejected() {
 fn rsa_key_is_rejected_where_the_host_does_not_sign_and_p256_key_needs_no_host() {
     let signing =
         |variable| introspecting(json!({ "client_auth": "private_key_jwt", "private_key": { "env": variable } }));
-    for behavior in [HostBehavior::envoy(), HostBehavior::bare()] {
+    for behavior in [HostBehavior::envoy(), HostBehavior::nginx()] {
         let mut vm = Vm::start(HostBehavior { environment: ENVIRONMENT, ..behavior.clone() });
         let (_, accepted) = vm.configure(signing("RSA_KEY").to_string().as_bytes());
-        assert!(!accepted);
+        assert_eq!(accepted, behavior.is_nginx, "nginx would end the worker");
         assert!(vm.log().iter().any(|line| line.contains("does not sign")), "{:?}", vm.log());
 
         let (mut vm, root) = started(behavior, &SharedStore::default(), &signing("P256_KEY"));
@@ -418,7 +418,7 @@ fn introspection_endpoint_is_discovered_by_metadata_without_sending_the_secret()
 fn revocation_list_is_polled_with_its_etag() {
     let mut configuration = inline_keys();
     configuration["revocations"] = json!({ "uri": "https://sec.acme.com/revoked.json", "upstream": "sec" });
-    let (mut vm, root) = started(HostBehavior::bare(), &SharedStore::default(), &configuration);
+    let (mut vm, root) = started(HostBehavior::nginx(), &SharedStore::default(), &configuration);
     let waits = vm.request(root, with_token(&good_token()));
     let poll = next_callout(&mut vm, root);
     assert_eq!(vm.outcome(waits), Outcome::Waiting, "until there is a list");

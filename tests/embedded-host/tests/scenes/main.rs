@@ -11,6 +11,7 @@ mod faults;
 mod filter_state;
 mod introspection;
 mod journey;
+mod nginx;
 mod reloads;
 mod requests;
 mod roots_and_streams;

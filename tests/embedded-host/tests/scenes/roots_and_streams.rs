@@ -76,7 +76,7 @@ fn pending_request_wakes_its_root_before_the_next_tick() {
         vm.request(root, with_token(&good_token()));
         assert_eq!(vm.deliver_queues(), 1);
         let callout = vm.take_callout().expect("keys are fetched for it");
-        assert_eq!(callout.root, root.0);
+        assert_eq!(callout.owner, root.0);
         vm.answer(&callout, CalloutResponse::new(500, b""));
         vm.deliver_queues();
         vm.pass(Duration::from_secs(60));

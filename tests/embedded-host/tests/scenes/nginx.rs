@@ -1,0 +1,198 @@
+//! nginx with ngx_wasm_module: one scene for each way in which it was measured to differ. The host of these scenes ends the
+//! worker, forwards or hides what nginx does.
+
+use embedded_host::{Action, CalloutResponse, Fields, HostBehavior, Outcome, Vm};
+use serde_json::json;
+
+use super::signing::{SigningKey, payload};
+use super::{
+    NOW, configured, fetch_keys, fetched_keys, fields, forwarded, good_token, inline_keys, published, status,
+    with_keys, with_token,
+};
+
+/// A head as nginx receives it.
+fn get(path: &str, more: &[(&str, &str)]) -> Fields {
+    let head = [(":method", "GET"), (":path", path), (":authority", "api.example"), ("host", "api.example")];
+    head.iter().chain(more).map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
+}
+
+fn with_public_prefix() -> serde_json::Value {
+    let mut configuration = inline_keys();
+    configuration["rules"] = json!([
+        { "match": { "path_prefix": "/pub" }, "access": "public" },
+        { "match": { "hosts": ["internal.example"] }, "access": "public" },
+    ]);
+    configuration
+}
+
+/// A second period traps, and one that a request sets.
+#[test]
+fn the_tick_period_is_set_once() {
+    let (mut vm, root) = with_keys(HostBehavior::nginx());
+    for number in 0..5 {
+        let stream = vm.request(root, with_token(&SigningKey::b(&number.to_string()).token(&payload(NOW))));
+        vm.tick(root);
+        vm.close(stream);
+    }
+    assert_eq!(vm.calls()["proxy_set_tick_period_milliseconds"], 1);
+}
+
+#[test]
+fn rules_match_the_target_and_the_host_that_the_client_sent() {
+    let (mut vm, root) = configured(HostBehavior::nginx(), &with_public_prefix());
+    for (path, expected) in [
+        ("/admin", 401),
+        ("/admin/..%2fpub/x", 400),
+        ("/pub/../admin", 400),
+        ("/pub/%2e%2E/admin", 400),
+        ("/pub/..%5cadmin", 400),
+        ("/pub/.", 400),
+        ("/pub%2f..", 400),
+    ] {
+        let stream = vm.request(root, get(path, &[]));
+        assert_eq!(status(&vm, stream), expected, "{path}");
+    }
+    for path in ["/pub/x", "/pub/a%20b?q=..%2f"] {
+        let stream = vm.request(root, get(path, &[]));
+        assert_eq!(forwarded(&vm, stream, ":path"), [path]);
+    }
+    let bearer = format!("Bearer {}", good_token());
+    let honest = vm.request(root, get("/a%20b", &[("authorization", &bearer)]));
+    assert_eq!(forwarded(&vm, honest, "x-user-id"), ["alice@acme.com"]);
+}
+
+/// The backend may have received the request, but the client does not get the response.
+#[test]
+fn a_response_to_a_rejected_request_is_withheld_unless_it_is_the_filters_own() {
+    let (mut vm, root) = configured(HostBehavior::nginx(), &with_public_prefix());
+    let rejected = vm.request(root, get("/admin", &[]));
+    let Outcome::Responded(own) = vm.outcome(rejected) else { panic!("not answered") };
+    let marked: Vec<_> = own.headers.iter().filter(|(name, _)| name.ends_with("-response")).collect();
+    assert_eq!(marked.len(), 1, "{:?}", own.headers);
+    let passed = vm.response_of(rejected, own.headers.clone(), &own.body);
+    assert!(!passed.headers.iter().any(|(name, _)| name.ends_with("-response")), "the mark stays in the gateway");
+    assert_eq!(passed.body, own.body);
+    let served = [(":status", "200"), ("set-cookie", "session=1"), ("content-length", "6"), ("date", "now")];
+    let served: Fields = served.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+    let guessed = [served.clone(), vec![(marked[0].0.clone(), b"0".to_vec())]].concat();
+    for head in [served.clone(), guessed] {
+        let withheld = vm.response_of(rejected, head, b"secret");
+        assert!(withheld.headers.contains(&(String::from(":status"), b"500".to_vec())), "{:?}", withheld.headers);
+        assert!(!withheld.headers.iter().any(|(name, _)| name == "set-cookie"), "{:?}", withheld.headers);
+        assert!(!String::from_utf8_lossy(&withheld.body).contains("secret"));
+    }
+    let allowed = vm.request(root, get("/pub/x", &[]));
+    let passed = vm.response_of(allowed, served.clone(), b"public");
+    assert_eq!((passed.headers, passed.body), (served, b"public".to_vec()));
+}
+
+#[test]
+fn fields_that_cannot_be_removed_are_emptied_and_repeated_ones_are_rejected() {
+    let (mut vm, root) = configured(HostBehavior::nginx(), &with_public_prefix());
+    let bearer = format!("Bearer {}", good_token());
+    let spoofed = vm.request(root, get("/", &[("authorization", &bearer), ("X-User-Id", "root")]));
+    assert_eq!(forwarded(&vm, spoofed, "authorization"), [""]);
+    assert_eq!(forwarded(&vm, spoofed, "X-User-Id"), ["alice@acme.com"]);
+    assert_eq!(forwarded(&vm, spoofed, "x-user-id"), Vec::<String>::new());
+    let public = vm.request(root, get("/pub/x", &[("x-user-id", "root")]));
+    assert_eq!(forwarded(&vm, public, "x-user-id"), [""]);
+    for path in ["/", "/pub/x"] {
+        let twice = [("authorization", bearer.as_str()), ("x-user-id", "a"), ("X-User-Id", "b")];
+        let stream = vm.request(root, get(path, &twice));
+        assert_eq!(status(&vm, stream), 400, "{path}");
+    }
+}
+
+#[test]
+fn a_head_that_the_host_does_not_show_whole_is_rejected_unread() {
+    let (mut vm, root) = configured(HostBehavior::nginx(), &with_public_prefix());
+    for (more, expected) in [(92, None), (93, Some(431)), (120, Some(431))] {
+        let names: Vec<String> = (0..more).map(|number| format!("h{number}")).collect();
+        let more: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "v")).collect();
+        let stream = vm.request(root, get("/pub/x", &more));
+        match expected {
+            Some(expected) => assert_eq!(status(&vm, stream), expected),
+            None => assert!(matches!(vm.outcome(stream), Outcome::Forwarded(_))),
+        }
+    }
+}
+
+/// Only its own callout can release a request.
+#[test]
+fn a_request_waits_for_its_own_callout_and_others_are_to_try_again() {
+    let (mut vm, root) = with_keys(HostBehavior::nginx());
+    let token = SigningKey::b("k2").token(&payload(NOW));
+    let first = vm.request(root, with_token(&token));
+    assert_eq!(vm.outcome(first), Outcome::Waiting);
+    assert_eq!(vm.body(first, 10, true), Action::Pause);
+    let callout = vm.take_callout().unwrap();
+    assert_eq!(callout.owner, first.0);
+    let second = vm.request(root, with_token(&token));
+    assert_eq!(status(&vm, second), 503);
+    let Outcome::Responded(response) = vm.outcome(second) else { panic!("not answered") };
+    assert!(response.headers.iter().any(|(name, _)| name == "retry-after"), "{:?}", response.headers);
+    vm.tick(root);
+    assert_eq!(vm.outcome(first), Outcome::Waiting, "the root releases nobody");
+    let keys = super::key_set(&[&SigningKey::a("k1"), &SigningKey::b("k2")]).to_string();
+    vm.answer(&callout, CalloutResponse::new(200, keys.as_bytes()));
+    assert_eq!(forwarded(&vm, first, "x-user-id"), ["alice@acme.com"]);
+    let third = vm.request(root, with_token(&token));
+    assert_eq!(forwarded(&vm, third, "x-user-id"), ["alice@acme.com"]);
+}
+
+#[test]
+fn a_callout_that_fails_or_leaves_the_request_pending_never_forwards_it() {
+    for answer in [CalloutResponse::none(), CalloutResponse::new(500, b""), CalloutResponse::new(200, b"{}")] {
+        let (mut vm, root) = with_keys(HostBehavior::nginx());
+        let stream = vm.request(root, with_token(&SigningKey::b("k2").token(&payload(NOW))));
+        let callout = vm.take_callout().unwrap();
+        vm.answer(&callout, answer);
+        assert_eq!(status(&vm, stream), 503);
+    }
+    // The client has gone: its callout ends unheard.
+    let (mut vm, root) = with_keys(HostBehavior::nginx());
+    let stream = vm.request(root, with_token(&SigningKey::b("k2").token(&payload(NOW))));
+    let callout = vm.take_callout().unwrap();
+    vm.close(stream);
+    vm.answer(&callout, published());
+    let later = vm.request(root, with_token(&good_token()));
+    assert_eq!(forwarded(&vm, later, "x-user-id"), ["alice@acme.com"]);
+}
+
+#[test]
+fn requests_before_the_first_keys_are_to_try_again() {
+    let (mut vm, root) = configured(HostBehavior::nginx(), &fetched_keys());
+    vm.tick(root);
+    let early = vm.request(root, with_token(&good_token()));
+    assert_eq!(status(&vm, early), 503, "the root fetches the keys");
+    let callout = vm.take_callout().unwrap();
+    vm.answer(&callout, published());
+    let stream = vm.request(root, with_token(&good_token()));
+    assert_eq!(forwarded(&vm, stream, "x-user-id"), ["alice@acme.com"]);
+    let (mut vm, root) = configured(HostBehavior::nginx(), &fetched_keys());
+    let waits = vm.request(root, with_token(&good_token()));
+    fetch_keys(&mut vm, root);
+    assert_eq!(forwarded(&vm, waits, "x-user-id"), ["alice@acme.com"]);
+}
+
+/// A rejected configuration would end the worker, with the port still open.
+#[test]
+fn a_rejected_configuration_is_accepted_and_rejects_every_request() {
+    let mut from_params = inline_keys();
+    from_params["token"] = json!({ "from_params": ["access_token"] });
+    for document in [String::from("{}"), from_params.to_string()] {
+        let mut vm = Vm::start(HostBehavior::nginx());
+        let (root, accepted) = vm.configure(document.as_bytes());
+        assert!(accepted);
+        assert!(vm.log().iter().any(|line| line.contains("the configuration is refused")), "{:?}", vm.log());
+        for head in [fields(&[]), with_token(&good_token())] {
+            let stream = vm.request(root, head);
+            assert_eq!(status(&vm, stream), 503);
+        }
+    }
+    let mut forwarding = from_params;
+    forwarding["token"]["forward"] = json!(true);
+    let (mut vm, root) = configured(HostBehavior::nginx(), &forwarding);
+    let stream = vm.request(root, with_token(&good_token()));
+    assert_eq!(forwarded(&vm, stream, "x-user-id"), ["alice@acme.com"]);
+}
