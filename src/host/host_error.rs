@@ -68,7 +68,7 @@ impl fmt::Display for HostError {
                 "another plugin has written a decision to the filter state of this request: set `filter_state` in one plugin of the chain only",
             ),
             Self::TooManyFields => formatter.write_str("the request has more header fields than this host shows"),
-            Self::TargetAmbiguous => formatter.write_str("the path of the request has dot segments"),
+            Self::TargetAmbiguous => formatter.write_str("the path of the request has dot segments, or its host is not that of the field `Host`"),
             Self::FieldRepeated => formatter.write_str("a header field that the filter changes occurs twice in the request"),
             Self::ServedThoughRejected => {
                 formatter.write_str("the host served a request that was rejected: look for `rewrite` without `break` in its location")

@@ -4,7 +4,7 @@
 //!
 //! * A second tick period traps: the first one stays.
 //! * `:path` is decoded and normalized, and `:authority` is the server's name, while the backend may receive what the client
-//!   sent: target and host are read elsewhere, and dot segments are rejected.
+//!   sent: target and host are read elsewhere, and dot segments are rejected. So is a request line with another host.
 //! * A removed field still reaches the backend, and replacing one changes one copy: fields are replaced, by nothing where they
 //!   would be removed, and a field that is edited and comes twice is rejected.
 //! * The head has room for 100 fields, four of them of the host: a longer one is rejected unread.
@@ -136,6 +136,11 @@ impl Host for PlainHost {
         let mut fields = request_fields()?;
         let target = hostcalls::get_property(vec!["request", "path"]).ok().flatten().unwrap_or_default();
         let host = fields.iter().find(|(name, _)| name == "host").map(|(_, value)| value.clone());
+        // nginx takes the host of a request line `GET http://a/` before the field `Host`, and hands it to the backend.
+        let used = hostcalls::get_property(vec!["ngx", "host"]).ok().flatten();
+        if used.is_some_and(|used| !host.as_deref().is_some_and(|host| name_of(host).eq_ignore_ascii_case(&used))) {
+            return Err(HostError::TargetAmbiguous);
+        }
         for (name, value) in &mut fields {
             match (name.as_str(), &host) {
                 (":path", _) if !target.is_empty() => value.clone_from(&target),
@@ -169,7 +174,13 @@ impl Host for PlainHost {
         if edits.iter().any(|edit| count(field_of(edit)) > 1) {
             return Err(HostError::FieldRepeated);
         }
+        let is_set = |removed: &str| {
+            edits.iter().any(|edit| matches!(edit, HeaderEdit::Set(name, _) if name.as_str() == removed))
+        };
         for edit in edits.iter() {
+            if matches!(edit, HeaderEdit::Remove(name) if is_set(name)) {
+                continue;
+            }
             let value = match edit {
                 HeaderEdit::Remove(_) => &b""[..],
                 HeaderEdit::Set(_, value) => value.as_str().as_bytes(),
@@ -201,6 +212,14 @@ fn field_of(edit: &HeaderEdit) -> &str {
         HeaderEdit::Set(name, _) => name.as_str(),
         HeaderEdit::Rewrite(rest) => rest.field(),
     }
+}
+
+/// A host without its port and the dot at its end.
+fn name_of(host: &[u8]) -> &[u8] {
+    let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let before = host.get(..host.len().saturating_sub(digits)).unwrap_or_default();
+    let name = before.strip_suffix(b":").unwrap_or(host);
+    name.strip_suffix(b".").unwrap_or(name)
 }
 
 /// Whether a segment of the path is `.` or `..` in some reading: with escapes, and with a backslash as separator.

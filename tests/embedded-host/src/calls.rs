@@ -460,6 +460,10 @@ impl Call<'_> {
             });
             return target.map_or(Ok(Status::NotFound), |target| self.give(2, &target));
         }
+        if path == "ngx.host" && self.world().behavior.is_nginx {
+            let host = self.world().effective_stream().and_then(|stream| stream.host_of_nginx());
+            return host.map_or(Ok(Status::NotFound), |host| self.give(2, &host));
+        }
         let more = match self.world().behavior.properties {
             Property::Status(status) => return Ok(status),
             Property::Empty => return self.give(2, b""),

@@ -33,7 +33,7 @@ pub use abi::{Action, Status};
 pub use faults::{Fault, FaultyCalls};
 pub use host_behavior::{HostBehavior, OnTrap, Property, Support};
 pub use shared::SharedStore;
-pub use world::{Callout, CalloutResponse, HostCall, LocalResponse, Outcome, PassedResponse};
+pub use world::{Callout, CalloutResponse, HostCall, LocalResponse, Outcome, PassedResponse, REQUEST_LINE_HOST};
 use world::{Stream, World};
 
 /// Header or trailer fields.

@@ -8,6 +8,9 @@ use crate::faults::Fault;
 use crate::host_behavior::HostBehavior;
 use crate::shared::SharedStore;
 
+/// The field of a test's head that says which host its request line names: `GET http://a/`.
+pub const REQUEST_LINE_HOST: &str = "request-line-host";
+
 /// What a client and a backend see of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -135,6 +138,14 @@ impl Stream {
         self.forwarded.is_some() || !self.replies.is_empty()
     }
 
+    /// nginx's `$host`: that of the request line, which a test gives as [`REQUEST_LINE_HOST`], before the field `Host`.
+    pub(crate) fn host_of_nginx(&self) -> Option<Vec<u8>> {
+        let value = |wanted: &str| self.headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
+        let host = value(REQUEST_LINE_HOST).or_else(|| value("host"))?;
+        let name = host.split(|byte| *byte == b':').next().unwrap_or_default();
+        Some(name.to_ascii_lowercase())
+    }
+
     /// The head as nginx shows it: its target is decoded, its host is the server's, and at most 100 pairs are shown.
     pub(crate) fn shown_by_nginx(&self) -> Fields {
         let shown = |(name, value): &(String, Vec<u8>)| {
@@ -145,7 +156,7 @@ impl Stream {
             };
             (name.clone(), value)
         };
-        self.headers.iter().map(shown).collect()
+        self.headers.iter().filter(|(name, _)| name != REQUEST_LINE_HOST).map(shown).collect()
     }
 
     /// The head goes to the backend as it is now, and the trailers that have come.

@@ -1,7 +1,7 @@
 //! nginx with ngx_wasm_module: one scene for each way in which it was measured to differ. The host of these scenes ends the
 //! worker, forwards or hides what nginx does.
 
-use embedded_host::{Action, CalloutResponse, Fields, HostBehavior, Outcome, Vm};
+use embedded_host::{Action, CalloutResponse, Fields, HostBehavior, Outcome, REQUEST_LINE_HOST, Vm};
 use serde_json::json;
 
 use super::signing::{SigningKey, payload};
@@ -59,6 +59,29 @@ fn rules_match_the_target_and_the_host_that_the_client_sent() {
     let bearer = format!("Bearer {}", good_token());
     let honest = vm.request(root, get("/a%20b", &[("authorization", &bearer)]));
     assert_eq!(forwarded(&vm, honest, "x-user-id"), ["alice@acme.com"]);
+}
+
+/// nginx hands the host of `GET http://a/` to the backend, and shows the field `Host`.
+#[test]
+fn a_request_line_that_names_another_host_is_rejected() {
+    let (mut vm, root) = configured(HostBehavior::nginx(), &with_public_prefix());
+    for (line, field, expected) in [
+        (None, "internal.example", None),
+        (Some("internal.example"), "internal.example", None),
+        (Some("other.example"), "internal.example", Some(400)),
+        (Some("internal.example"), "other.example", Some(400)),
+        (None, "other.example:8080", Some(401)),
+    ] {
+        let mut head = get("/", &[]);
+        head.retain(|(name, _)| name != "host");
+        head.push((String::from("host"), field.as_bytes().to_vec()));
+        head.extend(line.map(|line| (REQUEST_LINE_HOST.to_owned(), line.as_bytes().to_vec())));
+        let stream = vm.request(root, head);
+        match expected {
+            Some(expected) => assert_eq!(status(&vm, stream), expected, "{line:?} {field}"),
+            None => assert!(matches!(vm.outcome(stream), Outcome::Forwarded(_)), "{line:?} {field}"),
+        }
+    }
 }
 
 /// The backend may have received the request, but the client does not get the response.
