@@ -39,7 +39,10 @@ thread_local! {
 }
 
 /// A host other than Envoy.
-pub(super) struct PlainHost;
+pub(super) struct PlainHost {
+    /// Whether it is nginx, where a rejected configuration ends the worker.
+    pub(super) is_nginx: bool,
+}
 
 impl Host for PlainHost {
     fn shares_data(&self) -> bool {
@@ -75,13 +78,13 @@ impl Host for PlainHost {
     }
 
     fn dies_of_rejected_configuration(&self) -> bool {
-        true
+        self.is_nginx
     }
 
     fn unsupported(&self, loaded: &Loaded) -> Vec<&'static str> {
         let source = &loaded.policy.token_source;
         let keeps_parameters = source.params.is_empty() || source.forward;
-        if keeps_parameters {
+        if keeps_parameters || !self.is_nginx {
             Vec::new()
         } else {
             vec![

@@ -46,7 +46,7 @@ impl RootState {
     pub(super) fn new(context_id: u32) -> Self {
         Self {
             context_id,
-            host: Cell::new(&PlainHost),
+            host: Cell::new(&PlainHost { is_nginx: false }),
             engine: RefCell::default(),
             callouts: Callouts::default(),
             leases: Leases::default(),

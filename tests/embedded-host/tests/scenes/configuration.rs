@@ -1,6 +1,6 @@
 //! The host's view of a configuration, and the operator's log.
 
-use embedded_host::{HostBehavior, RootId, SharedStore, Vm, imported};
+use embedded_host::{HostBehavior, Property, RootId, SharedStore, Status, Vm, imported};
 use serde_json::json;
 
 use super::{configured, fetched_keys, fields, inline_keys, status};
@@ -72,6 +72,16 @@ fn the_module_starts_on_a_host_that_has_neither_metrics_nor_a_log_level() {
     if !imported().iter().any(|name| name.ends_with("_metric")) {
         Vm::try_start(behavior, &SharedStore::default()).unwrap();
     }
+}
+
+/// `envoy --mode validate` has no properties, and must find the errors.
+#[test]
+fn faulty_configuration_is_rejected_where_the_host_does_not_say_what_it_is() {
+    let behavior = HostBehavior { properties: Property::Status(Status::NotFound), ..HostBehavior::envoy() };
+    let mut vm = Vm::start(behavior);
+    let (root, accepted) = vm.configure(b"{}");
+    assert!(!accepted);
+    assert!(vm.reconfigure(root, inline_keys().to_string().as_bytes()));
 }
 
 #[test]

@@ -35,11 +35,12 @@ const STATUSES: [i32; 14] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 99, -1];
 const LIKELY: [i32; 3] = [2, 10, 12];
 
 /// The statuses that the SDK returns, by function, and all that they lead to. Every other one traps.
-const RETURNED: [(&str, &[i32], &[Effect]); 14] = [
-    // An absent property, which this host says of the filter state as well: there nothing was written before. A host that does
-    // not say what it is counts as one that must not reject a configuration.
-    ("proxy_get_property", &[1], &[Unaffected, Rejected]),
-    ("proxy_get_property", &[3, 10], &[Unaffected, Rejected]),
+const RETURNED: [(&str, &[i32], &[Effect]); 15] = [
+    // An absent property, which this host says of the filter state as well: there nothing was written before. InternalFailure at
+    // start is nginx, which must not reject a configuration.
+    ("proxy_get_property", &[1], &[Unaffected, Rejected, Refused]),
+    ("proxy_get_property", &[3], &[Unaffected, Rejected, Refused]),
+    ("proxy_get_property", &[10], &[Rejected]),
     // `verify_signature` is replaced by the module, `clear_route_cache` cannot be, and without `declare_property` the
     // configuration is refused: all but BadArgument, which says that the name is declared already.
     ("proxy_call_foreign_function", &[1, 3, 10], &[Unaffected, Rejected, Refused]),

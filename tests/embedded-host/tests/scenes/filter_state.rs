@@ -70,7 +70,7 @@ fn configuration_that_needs_filter_state_or_routes_is_rejected_on_hosts_without_
             with_filter_state(&inline_keys()),
         ),
     ] {
-        let is_nginx = behavior.is_nginx;
+        let is_nginx = behavior.is_nginx && behavior.properties != Property::Empty;
         let mut vm = Vm::start(behavior);
         let (root, accepted) = vm.configure(document.to_string().as_bytes());
         assert_eq!(accepted, is_nginx, "nginx would end the worker: {document}");

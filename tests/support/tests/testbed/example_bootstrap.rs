@@ -11,6 +11,7 @@ fn the_bootstrap_is_accepted() {
     assert_eq!(envoy::validate(&project_root().join("envoy/envoy.yaml")), Ok(()));
 }
 
+/// Envoy in this mode does not say that it is Envoy.
 #[test]
 fn error_in_the_plugin_configuration_is_detected() {
     let text = fs::read_to_string(project_root().join("envoy/envoy.yaml")).unwrap();
