@@ -60,7 +60,7 @@ pub enum Event {
     ListShared(ListState, ListDocument),
 }
 
-/// Effects, to be carried out in order. The engine puts what other workers are told before the leases that it gives back,
+/// Effects, to be carried out in order. The engine puts news for other workers before the leases that it gives back,
 /// these before decisions, and decisions before new callouts.
 pub type Effects = Vec<Effect>;
 

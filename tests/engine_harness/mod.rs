@@ -86,7 +86,7 @@ pub struct Effects {
     pub poll: Option<Callout>,
     pub leases: Vec<(CalloutId, LeaseRequest)>,
     pub released: Vec<CalloutId>,
-    /// What other workers are told of a provider's keys, of a token and of the revocation list.
+    /// News for other workers: a provider's keys, a token and the revocation list.
     pub shared_keys: Option<SharedOutcome>,
     pub shared_response: Option<(RecordNames, SharedResponse)>,
     pub shared_list: Option<ListNews>,
