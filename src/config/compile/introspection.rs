@@ -263,7 +263,7 @@ pub(super) fn revocations(
     let address = uri.and_then(|uri| {
         let address = CalloutAddress::parse(&uri, upstream.as_deref().unwrap_or_default());
         let address = address.filter(|address| address.scheme == Scheme::Https);
-        let hint = "not an absolute https URL; whoever could keep the list away could undo it";
+        let hint = "not an absolute https URL; an attacker who withholds the list would undo its revocations";
         diagnostics.parsed(address, &uri_at, hint)
     });
     let hint = "between \"1s\" and \"1h\": a revoked token may go on for that long";

@@ -122,8 +122,8 @@ fn any_audience_is_accepted_if_none_is_expected_unless_malformed() {
             "{audience}"
         );
     }
-    let nobody = Provider { audiences: Audiences::AnyOf(Vec::new()), ..provider_fixture::provider() };
-    assert_eq!(fault_with(&json!({}), &nobody), Some(ClaimFault::AudienceUnexpected));
+    let without_audience = Provider { audiences: Audiences::AnyOf(Vec::new()), ..provider_fixture::provider() };
+    assert_eq!(fault_with(&json!({}), &without_audience), Some(ClaimFault::AudienceUnexpected));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -292,8 +292,8 @@ fn only_configured_clients_are_accepted() {
     ] {
         assert_eq!(fault_with(&changes, &provider), expected, "{changes}");
     }
-    let nobody = Provider { client_ids: Some(Vec::new()), ..provider_fixture::provider() };
-    assert_eq!(fault_with(&json!({}), &nobody), Some(ClaimFault::ClientUnexpected));
+    let without_client = Provider { client_ids: Some(Vec::new()), ..provider_fixture::provider() };
+    assert_eq!(fault_with(&json!({}), &without_client), Some(ClaimFault::ClientUnexpected));
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -87,7 +87,7 @@ impl Vm {
         Self::try_start(behavior, shared).expect("the module starts")
     }
 
-    /// The module has crashed, and the host starts it reloaded in its place: what others put into the old one's queues reaches
+    /// The module has crashed, and the host starts a new one in its place. Items in the queues of the old one reach
     /// the new one, in the context of the same number.
     #[must_use]
     pub fn restart(mut self) -> Self {
