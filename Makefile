@@ -22,8 +22,6 @@ CARGO_MUTANTS_VERSION := 27.1.0
 MDBOOK_VERSION := 0.5.4
 # How long `make fuzz` runs each target.
 FUZZ_SECONDS := 60
-# The test runner and the library it runs must be of one version.
-WASM_BINDGEN_VERSION := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock)
 
 TOOLS := .tools
 ENVOY := $(TOOLS)/envoy-$(ENVOY_VERSION)/.installed
@@ -50,7 +48,6 @@ ATTACKED_IN_NODE := $(ATTACK)/node_modules/.installed
 ATTACKED_IN_PYTHON := $(TOOLS)/attack-venv/.installed
 ATTACKED_FROM_DEBIAN := $(TOOLS)/attack-debian/.installed
 TARGETS := $(TOOLS)/rust-$(RUST_VERSION).installed
-WASM_BINDGEN := $(TOOLS)/wasm-bindgen-$(WASM_BINDGEN_VERSION)
 CARGO_AUDITABLE := $(TOOLS)/cargo-auditable-$(CARGO_AUDITABLE_VERSION)
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)
 CARGO_FUZZ := $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION)
@@ -91,7 +88,7 @@ test: ## Run every test: native, as wasm under Node, and end to end in a real En
 
 # What the tests run, and the tests, in the order of how long they take.
 .PHONY: test-programs tests-native tests-in-node
-test-programs: tests-native $(WASM_BINDGEN) setup package reproducible vector-runner tests-in-node monitoring
+test-programs: tests-native setup package reproducible vector-runner tests-in-node monitoring
 
 BUILD_TESTS := cargo build --quiet --locked --workspace --tests --bins
 
@@ -99,8 +96,9 @@ tests-native: $(TARGETS)
 	$(call say,"Compiling the native tests")
 	@$(BUILD_TESTS)
 
-IN_NODE := CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(CURDIR)/$(WASM_BINDGEN)/bin/wasm-bindgen-test-runner" \
-	cargo test --locked --target wasm32-unknown-unknown --lib --test core
+# Without the filter's entry points, which import what only a proxy has.
+NODE_RUNNER = CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings $(CURDIR)/tests/support/run-in-node.mjs"
+IN_NODE = $(NODE_RUNNER) cargo test --locked --no-default-features --target wasm32-wasip1 --lib --test core
 
 tests-in-node: $(TARGETS)
 	$(call say,"Compiling the core's tests for Node")
@@ -202,15 +200,13 @@ bench: $(ENVOY) wasm ## Measure cost, latency, start and memory beside jwt_authn
 	@cargo build --quiet --locked --profile bench-tool --package testbed --bin bench
 	@target/bench-tool/bench --rounds=$(ROUNDS) --workloads=$(WORKLOADS) $(if $(PUBLISH),--publish)
 
-# Without the filter's entry points, which import what only a proxy has.
 .PHONY: microbench
 microbench: $(TARGETS) ## Measure the parts of a decision, natively and as wasm under Node (ITEMS="RS256 decision")
 	@$(call need,node,install Node.js)
 	$(call say,"Native")
 	@cargo bench --locked --quiet --bench core -- $(ITEMS)
 	$(call say,"As wasm under Node")
-	@CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings $(CURDIR)/benches/run-in-node.mjs" \
-		cargo bench --locked --quiet --no-default-features --target wasm32-wasip1 --bench core -- $(ITEMS)
+	@$(NODE_RUNNER) cargo bench --locked --quiet --no-default-features --target wasm32-wasip1 --bench core -- $(ITEMS)
 
 .PHONY: attack
 attack: $(ENVOY) $(ATTACKED_IN_NODE) $(ATTACKED_IN_PYTHON) $(ATTACKED_FROM_DEBIAN) wasm ## Attack the filter in front of real backends (BACKENDS="fastify4 restify" SEED=1 ATTACK_SECONDS=60 a backend)
@@ -236,7 +232,7 @@ mutants: $(TARGETS) $(CARGO_MUTANTS) ## Change the proof's code in every small w
 	$(CARGO_MUTANTS)/bin/cargo-mutants mutants --no-shuffle --output target $(MUTANTS_FLAGS)
 
 .PHONY: setup
-setup: $(TARGETS) $(ENVOY) $(OLDEST_ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(CLIENTS_IN_NODE) $(CLIENTS_IN_PYTHON) $(ATTACKED_IN_NODE) $(ATTACKED_IN_PYTHON) $(DEBIAN) $(SCHEMAS) $(WASM_BINDGEN) ## Install what the other targets need (they do so themselves)
+setup: $(TARGETS) $(ENVOY) $(OLDEST_ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(CLIENTS_IN_NODE) $(CLIENTS_IN_PYTHON) $(ATTACKED_IN_NODE) $(ATTACKED_IN_PYTHON) $(DEBIAN) $(SCHEMAS) ## Install what the other targets need (they do so themselves)
 
 .PHONY: clean
 clean: ## Remove everything that was built; `make distclean` removes the tools too
@@ -253,9 +249,9 @@ need = command -v $(1) >/dev/null || { echo "$(1) is needed and was not found: $
 $(TARGETS): rust-toolchain.toml
 	@$(call need,rustup,install it from https://rustup.rs)
 	@$(call need,cc,install a C compiler such as Debian's package gcc; Rust links with it)
-	$(call say,"Rust $(RUST_VERSION) with its two wasm targets")
+	$(call say,"Rust $(RUST_VERSION) with its target wasm32-wasip1")
 	@rustup toolchain list | grep -q '^$(RUST_VERSION)' || rustup toolchain install $(RUST_VERSION) --profile minimal
-	@rustup target add --toolchain $(RUST_VERSION) wasm32-wasip1 wasm32-unknown-unknown
+	@rustup target add --toolchain $(RUST_VERSION) wasm32-wasip1
 	@rustup component add --toolchain $(RUST_VERSION) clippy rustfmt
 	@mkdir -p $(@D) && touch $@
 
@@ -356,11 +352,6 @@ $(ATTACKED_FROM_DEBIAN): $(ATTACK)/debian-packages.txt
 # compiling them counts: with little optimisation it takes half the time.
 install_tool = CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
 	cargo install --quiet --target-dir target/tools
-$(WASM_BINDGEN): | $(TARGETS)
-	$(call say,"wasm-bindgen-test-runner $(WASM_BINDGEN_VERSION): compiled once in some 90 seconds")
-	@$(install_tool) wasm-bindgen-cli --bin wasm-bindgen-test-runner --version $(WASM_BINDGEN_VERSION) --root $@.partial
-	@rm -rf $@ && mv $@.partial $@
-
 $(CARGO_AUDITABLE): | $(TARGETS)
 	$(call say,"cargo-auditable $(CARGO_AUDITABLE_VERSION): compiled once in half a minute")
 	@$(install_tool) cargo-auditable --version $(CARGO_AUDITABLE_VERSION) --root $@.partial

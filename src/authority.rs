@@ -50,9 +50,8 @@ pub fn split_port(authority: &str) -> (&str, Option<&str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn every_spelling_of_a_host_is_that_host() {
         let spellings = ["api.acme.com", "API.acme.COM", "api.acme.com.", "api.acme.com:443", "Api.Acme.Com.:8443"];
         for spelling in spellings {
@@ -68,7 +67,7 @@ mod tests {
         assert_eq!(read_host(b"4.acme.com").as_deref(), Some("4.acme.com"));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn what_is_not_plainly_a_host_is_none() {
         let long = format!("{}co.", "a.".repeat(126));
         for odd in [

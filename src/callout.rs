@@ -97,9 +97,8 @@ impl fmt::Debug for HttpResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn debug_output_does_not_contain_the_body() {
         let response = HttpResponse::new(200, b"{\"sub\":\"alice\"}".to_vec()).with_header("etag", Some("alice"));
         assert_eq!(format!("{response:?}"), "HttpResponse(200, 15 bytes)");

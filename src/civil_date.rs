@@ -43,9 +43,8 @@ pub const fn days_in_month(year: i64, month: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn every_day_of_the_years_0_to_9999_is_converted_there_and_back() {
         let first = days_since_epoch(0, 1, 1);
         let last = days_since_epoch(9999, 12, 31);

@@ -67,9 +67,8 @@ pub fn base64url_decode(text: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn everything_but_unreserved_characters_is_encoded() {
         assert_eq!(
             percent_encode(b"/a-b._~?x=1&y=%20+#\\\"<\r\n\xff", |_, byte| is_unreserved(byte)),

@@ -47,9 +47,8 @@ pub fn json(value: &Value) -> usize {
 mod tests {
     use super::*;
     use serde_json::json;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn small_values_count_with_their_allocations() {
         assert_eq!(allocation(0), 0);
         assert!(allocation(1) >= 16 + 8);

@@ -51,9 +51,8 @@ impl Jitter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn derived_entropy_differs_by_number_and_by_origin() {
         let (one, other) = (Entropy([1; 32]), Entropy([2; 32]));
         assert_eq!(one.derive(1).0, one.derive(1).0);
@@ -63,7 +62,7 @@ mod tests {
         assert_eq!(Entropy::jitter(None), Jitter(0));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn duration_is_within_its_bounds() {
         let ten = Duration::from_secs(10);
         assert_eq!(Jitter(0).between_tenths(ten, 7, 10), Duration::from_secs(7));

@@ -33,9 +33,8 @@ impl<T> fmt::Display for Redacted<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn debug_and_display_print_a_placeholder() {
         let secret = Redacted::new("hunter2");
         assert_eq!(format!("{secret:?} {secret}"), "[redacted] [redacted]");

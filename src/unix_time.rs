@@ -122,9 +122,8 @@ fn millis_of(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn arithmetic_saturates_instead_of_wrapping() {
         let end = UnixTime::from_millis(u64::MAX);
         assert_eq!(end.plus(Duration::from_secs(1)), end);
@@ -132,13 +131,13 @@ mod tests {
         assert_eq!(UnixTime::from_secs(1).plus(Duration::MAX), end);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn a_clock_that_is_set_back_gives_zero_elapsed_time() {
         let earlier = UnixTime::from_secs(100);
         assert_eq!(UnixTime::from_secs(40).since(earlier), Duration::ZERO);
         assert_eq!(UnixTime::from_secs(101).since(earlier), Duration::from_secs(1));
     }
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn durations_do_not_change_when_the_wall_clock_is_set_back() {
         let mut clock = MonotonicClock::new(UnixTime::from_secs(1000));
         let start = clock.advance(UnixTime::from_secs(1000));
@@ -152,7 +151,7 @@ mod tests {
         assert_eq!(clock.advance(UnixTime::from_secs(410)), end);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn a_span_ends_at_its_end_and_when_the_clock_is_set_back() {
         let at = UnixTime::from_millis;
         let span = Span { from: at(10_000), until: at(20_000) };

@@ -114,7 +114,6 @@ fn read_slot(bytes: &[u8; SLOT_BYTES]) -> Option<Slot> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 
@@ -130,7 +129,7 @@ mod tests {
         number
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn each_root_has_a_slot_and_the_queues_of_all_others() {
         let mut slots = WakeSlots::default();
         assert_eq!([1, 2, 3].map(|owner| join(&mut slots, owner, NOW)), [0, 1, 2]);
@@ -145,7 +144,7 @@ mod tests {
         assert_eq!(slots.to_bytes(), [VERSION], "free slots at the end take no bytes");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn slot_without_confirmation_expires_and_is_reused() {
         let mut slots = WakeSlots::default();
         let mut now = NOW;
@@ -160,14 +159,14 @@ mod tests {
         assert!(!slots.confirm(1000, 7, now), "another root has the first slot");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn claimed_slot_without_a_queue_is_not_woken() {
         let mut slots = WakeSlots::default();
         slots.claim(1, NOW);
         assert_eq!(slots.others(2, NOW), [0; 0]);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn slot_expires_after_the_clock_is_set_back() {
         let mut slots = WakeSlots::default();
         join(&mut slots, 1, NOW);
@@ -177,7 +176,7 @@ mod tests {
         assert_eq!(slots.others(2, hour_before), [100]);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn malformed_record_is_empty_and_slots_are_limited() {
         let mut full = WakeSlots::default();
         for owner in 1..=1024 {

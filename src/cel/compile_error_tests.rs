@@ -1,5 +1,4 @@
 use super::*;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 use CompileErrorKind as P;
 
@@ -20,7 +19,7 @@ fn assert_errors(rows: &[(&str, usize, usize, CompileErrorKind)]) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_syntax_error_has_a_position() {
     const ANY: &str = "";
     assert_errors(&[
@@ -63,7 +62,7 @@ fn a_syntax_error_has_a_position() {
     ]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn an_undeclared_name_is_an_error_with_a_position() {
     assert_errors(&[
         ("user == 'a'", 1, 1, P::UnknownName),
@@ -92,7 +91,7 @@ fn an_undeclared_name_is_an_error_with_a_position() {
     ]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_type_error_is_found_at_compile_time() {
     const ANY: &str = "";
     assert_errors(&[
@@ -147,7 +146,7 @@ fn a_type_error_is_found_at_compile_time() {
     ]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn length_and_depth_are_bounded_exactly() {
     let row = |open: &str, inner: &str, close: &str, times: usize| {
         Program::compile(&[&open.repeat(times), inner, &close.repeat(times)].concat()).err().map(|error| error.kind)
@@ -174,7 +173,7 @@ fn length_and_depth_are_bounded_exactly() {
     assert_eq!(row("f(", "", "", 2000), Some(P::TooDeep));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_compile_error_contains_nothing_of_the_expression() {
     for text in ["s3cret == 1", "request.s3cret == 1", "s3cret()", "'s3cret", "ip_in(source.address, ['s3cret'])"] {
         let error = Program::compile(text).unwrap_err();

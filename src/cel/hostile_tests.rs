@@ -1,11 +1,10 @@
 use super::fixture::Scene;
 use super::*;
 use serde_json::{Value as Json, json};
-use wasm_bindgen_test::wasm_bindgen_test;
 
 use EvaluationError as E;
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn no_expression_costs_more_than_its_share() {
     let scene = Scene::with_claims(&json!({
         "groups": (0..2000).map(|number| format!("g{number}")).collect::<Vec<_>>(), "long": "a".repeat(8000),
@@ -39,7 +38,7 @@ fn repeated(body: &str) -> String {
     format!("[{}0].all(i, {body})", "0, ".repeat(400))
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn bytes_of_a_request_are_charged_whatever_is_done_with_them() {
     let long = 30_000;
     let texts = ["a".repeat(long), "0h".repeat(long / 2), "0".repeat(long), format!("/{}", "a/".repeat(long / 2))];
@@ -72,7 +71,7 @@ fn bytes_of_a_request_are_charged_whatever_is_done_with_them() {
 }
 
 /// A proxy may accept as many header fields as it likes; Envoy accepts 100 by default.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn header_fields_are_charged_whatever_is_done_with_them() {
     let names: Vec<String> = (0..10_000).map(|number| format!("{number:05}x")).collect();
     let fields = |count: usize| names.iter().take(count).map(|name| (name.as_str(), "1")).collect::<Vec<_>>();
@@ -99,7 +98,7 @@ fn header_fields_are_charged_whatever_is_done_with_them() {
     assert_eq!(scene.holds("request.headers.all(n, n in request.headers && n.startsWith('0'))"), Ok(true));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_computed_string_is_shared_and_not_copied() {
     let scene = Scene::with_headers(&[("x-a", &"a".repeat(30_000))]);
     let once = scene.charged("[request.headers['x-a'].lowerAscii()].all(x, true)");
@@ -108,7 +107,7 @@ fn a_computed_string_is_shared_and_not_copied() {
 }
 
 /// The worst that a shared cost limit can lead to is a rejected request, also behind `not` and beside what holds.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn all_programs_of_a_request_share_one_cost_limit() {
     let scene = Scene::with_headers(&[("x-a", &"a".repeat(30_000))]);
     let half = Program::compile(&format!("[{}0].all(i, size(request.headers['x-a']) > 0)", "0, ".repeat(3))).unwrap();
@@ -128,7 +127,7 @@ fn all_programs_of_a_request_share_one_cost_limit() {
     });
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_spent_condition_is_an_error_whatever_stands_beside_it() {
     let scene = Scene::with_claims(&json!({ "groups": vec![1; 1000] }));
     let costly = "claims.groups.all(a, claims.groups.all(b, a == b))";
@@ -139,7 +138,7 @@ fn a_spent_condition_is_an_error_whatever_stands_beside_it() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn claims_of_any_shape_are_values_or_errors() {
     let mut deep = json!(1);
     for _ in 0..60 {
@@ -217,7 +216,7 @@ fn claims_of_any_shape_are_values_or_errors() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn hostile_headers_and_paths_are_values_or_errors() {
     for value in [b"".to_vec(), b"\xff".to_vec(), b"\0".to_vec(), vec![b'('; 60_000], "é\u{202e}".as_bytes().to_vec()]
     {
@@ -237,7 +236,7 @@ fn hostile_headers_and_paths_are_values_or_errors() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_host_with_a_port_is_ambiguous_unless_the_proxy_ignores_ports() {
     let scene = Scene::with_header(":authority", b"Api.acme.com:8443".to_vec());
     let condition = "request.host == 'api.acme.com'";
@@ -246,7 +245,7 @@ fn a_host_with_a_port_is_ambiguous_unless_the_proxy_ignores_ports() {
 }
 
 /// Expressions of random tokens.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn no_sequence_of_tokens_makes_compiler_or_evaluator_panic() {
     const TOKENS: [&str; 64] = [
         "true",
@@ -344,7 +343,7 @@ impl Random {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_scene_without_claims_is_served() {
     let none: Json = json!({});
     assert_eq!(Scene::with_claims(&none).holds("!has(claims.a) && size(claims) == 0"), Ok(true));

@@ -2,7 +2,6 @@ use super::fixture::{NOW, Scene};
 use super::*;
 use crate::http::RequestHead;
 use serde_json::json;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 use EvaluationError as E;
 
@@ -23,7 +22,7 @@ fn all_err(rows: &[(&str, EvaluationError)]) {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn every_attribute_is_read_under_envoys_name() {
     all_hold(&[
         "request.raw_path == '//acme/./orders/7?page=2&x=%20'",
@@ -53,7 +52,7 @@ fn every_attribute_is_read_under_envoys_name() {
     ]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn common_scenarios_are_one_line_each() {
     all_hold(&[
         "claims.tenant == path_segment(request.url_path, 1)",
@@ -69,7 +68,7 @@ fn common_scenarios_are_one_line_each() {
     ]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_program_lists_exactly_the_attributes_that_it_reads() {
     let asked = |text: &str| Program::compile(text).unwrap().attributes().to_vec();
     assert_eq!(asked("request.raw_path == '/' && claims.a == token.subject && request.time.getHours() < 9"), []);
@@ -83,7 +82,7 @@ fn a_program_lists_exactly_the_attributes_that_it_reads() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_missing_value_is_an_error_except_in_has() {
     all_err(
         &[
@@ -114,7 +113,7 @@ fn a_missing_value_is_an_error_except_in_has() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn without_a_token_claims_and_token_are_errors() {
     let anonymous = Scene { has_token: false, ..Scene::new() };
     for expression in
@@ -125,7 +124,7 @@ fn without_a_token_claims_and_token_are_errors() {
     assert_eq!(anonymous.holds("request.method == 'GET'"), Ok(true));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn pseudo_headers_are_not_in_request_headers() {
     let scene = Scene::new();
     assert_eq!(scene.holds("request.headers[':' + 'path'] != ''"), Err(E::Missing));
@@ -134,7 +133,7 @@ fn pseudo_headers_are_not_in_request_headers() {
     assert_eq!(scene.holds("request.headers.exists(name, name == 'x-device') && size(request.headers) == 7"), Ok(true));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_request_with_two_methods_or_none_has_no_method() {
     let method = |name: &str| (name.to_owned(), b"GET".to_vec());
     for (fields, wanted) in [
@@ -147,7 +146,7 @@ fn a_request_with_two_methods_or_none_has_no_method() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn logical_operators_absorb_errors_and_nothing_else_does() {
     all_hold(&[
         "!(false && claims.absent == 1)",
@@ -177,7 +176,7 @@ fn logical_operators_absorb_errors_and_nothing_else_does() {
     );
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn operators_follow_the_specification() {
     all_hold(&[
         "1 + 2 * 3 - 4 / 2 % 3 == 5",
@@ -224,7 +223,7 @@ fn operators_follow_the_specification() {
     ]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn functions_follow_the_specification() {
     all_hold(&[
         "size('Zoë') == 3 && claims.name.size() == 3 && size(claims.groups) == 3 && size({'a': 1}) == 1",
@@ -262,7 +261,7 @@ fn functions_follow_the_specification() {
     ]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn timestamp_getters_use_utc_or_the_given_offset() {
     all_hold(&[
         "request.time.getFullYear() == 2026 && request.time.getMonth() == 9 && request.time.getDate() == 31",
@@ -287,7 +286,7 @@ fn timestamp_getters_use_utc_or_the_given_offset() {
     ]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn ip_in_reads_addresses_as_envoy_writes_them() {
     let rows = [
         ("10.0.0.1", "10.0.0.0/8", Ok(true)),
@@ -330,7 +329,7 @@ fn ip_in_reads_addresses_as_envoy_writes_them() {
     all_err(&[("ip_in(source.address, claims.mixed)", E::WrongType), ("ip_in(claims.level, ['::1'])", E::WrongType)]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn an_attribute_in_another_encoding_than_envoys_is_an_error() {
     for (attribute, property) in
         [(Attribute::SourcePort, b"443".to_vec()), (Attribute::Mtls, b"true".to_vec()), (Attribute::Mtls, vec![2])]
@@ -343,7 +342,7 @@ fn an_attribute_in_another_encoding_than_envoys_is_an_error() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn debug_output_shows_no_request_and_no_expression() {
     let scene = Scene::new();
     let program = Program::compile("claims.tenant == 'acme' && source.port > 1").unwrap();

@@ -279,9 +279,8 @@ fn edit_distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn durations_are_those_of_proto3_json_and_minutes_and_hours() {
         assert_eq!(parse_duration("60s"), Some(Duration::from_secs(60)));
         assert_eq!(parse_duration("1.5s"), Some(Duration::from_millis(1500)));
@@ -295,7 +294,7 @@ mod tests {
         }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn a_misspelt_field_has_a_suggestion_and_an_unrelated_one_has_none() {
         let known = &["issuer", "audiences", "upstream"];
         assert_eq!(nearest("audience", known), Some("audiences"));

@@ -126,16 +126,15 @@ impl Path {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn a_path_quotes_unusual_names() {
         let path = Path::root().member("providers").member("a.b\n").member("audiences").item(2);
         assert_eq!(path.0, r#"$.providers["a.b\n"].audiences[2]"#);
         assert!(Path::root().member(&"x".repeat(5000)).0.len() < 100);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn an_object_of_a_wrong_type_suppresses_errors_inside_it() {
         let at = Path::root().member("ab");
         let errors = [at.item(1).error(ConfigErrorKind::WrongType("an object"))];
@@ -145,7 +144,7 @@ mod tests {
         assert!(!at.item(1).member("x").is_inside_undecoded(&errors));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn an_error_suppresses_others_at_its_path_and_none_at_a_longer_name() {
         let at = Path::root().member("ab").item(10);
         let errors = [at.error(ConfigErrorKind::Empty)];

@@ -107,7 +107,6 @@ fn is_over(began: UnixTime, now: UnixTime) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
     const FORGED: DenialKind = DenialKind { decision: "deny", reason: "signature_invalid", would_deny: None };
@@ -125,7 +124,7 @@ mod tests {
         records.iter().map(|record| (record.reason, record.suppressed)).collect()
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn each_reason_has_its_own_number_of_lines_in_each_second() {
         let mut limit = limit(3);
         let mut logged = |kind, at, of: u32| (0..of).filter(|_| limit.admits(kind, later(at))).count();
@@ -137,7 +136,7 @@ mod tests {
         assert_eq!(limit.windows.len(), 2);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn every_refusal_is_logged_or_counted_once_also_during_a_flood_that_goes_on() {
         let mut limit = limit(5);
         let (mut logged, mut reported, mut reports) = (0, 0, 0);
@@ -158,7 +157,7 @@ mod tests {
         assert_eq!((limit.next_due(), limit.take_suppressed(None).len()), (None, 0));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn a_clock_that_is_set_back_suppresses_nothing_for_longer() {
         let mut limit = limit(1);
         assert!(limit.admits(FORGED, NOW) && !limit.admits(FORGED, NOW));
@@ -168,7 +167,7 @@ mod tests {
         assert!(limit.admits(FORGED, NOW), "and forth");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn what_is_not_reported_yet_can_be_taken_at_the_end() {
         let mut limit = LogLimit::new(NonZeroU32::new(1), Some(0.5));
         let trial = DenialKind { decision: "allow", reason: "authorized", would_deny: Some("scope_missing") };
@@ -181,7 +180,7 @@ mod tests {
         );
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn without_a_limit_everything_is_logged() {
         let mut limit = limit(0);
         assert!((0..10_000).all(|_| limit.admits(FORGED, NOW)) && limit.windows.is_empty());

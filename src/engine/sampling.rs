@@ -64,14 +64,13 @@ impl Sampler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     fn drawn(seed: u8) -> Vec<u32> {
         let mut sampling = Sampler::new(AuditTrail::default(), &Entropy([seed; 32]));
         (0..10_000).map(|_| sampling.draw()).collect()
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn numbers_are_spread_evenly_and_differ_with_the_seed() {
         let numbers = drawn(1);
         for quarter in 0..4 {

@@ -231,9 +231,8 @@ impl CallFault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn digest_covers_every_byte_and_the_kind() {
         let opaque = |token: &str| TokenDigest::of(TokenKind::Opaque, token.as_bytes());
         assert_eq!(opaque("abc"), opaque("abc"));

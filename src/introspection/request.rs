@@ -124,7 +124,6 @@ mod tests {
     use crate::jose::signing_fixture::TestKey;
     use crate::jose::{Algorithm, Claim, PortableVerifier, UnverifiedToken};
     use std::rc::Rc;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     const ENDPOINT: &str = "https://acme.okta.com/oauth2/default/v1/introspect";
     const ENTROPY: Entropy = Entropy([7; 32]);
@@ -154,7 +153,7 @@ mod tests {
         ClientAuthentication::PrivateKeyJwt { client_id: "0oa1".to_owned(), key }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn basic_credentials_are_encoded_before_they_are_joined() {
         let client = ClientAuthentication::SecretBasic { client_id: "a:b c".to_owned(), secret: secret("s%€+") };
         let request = request_as(&client, 1).unwrap();
@@ -165,7 +164,7 @@ mod tests {
         assert_eq!(pair, b"a%3Ab+c:s%25%E2%82%AC%2B");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn posted_credentials_stand_in_the_body_alone() {
         let client = ClientAuthentication::SecretPost { client_id: "0oa1".to_owned(), secret: secret("a&token=x") };
         let request = request_as(&client, 1).unwrap();
@@ -173,7 +172,7 @@ mod tests {
         assert_eq!(sent(&request), (None, body));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn an_assertion_says_who_for_whom_and_once() {
         let assertion_of = |number| {
             let request = request_as(&key_jwt(TestKey::P256), number).unwrap();
@@ -202,12 +201,12 @@ mod tests {
         assert!(!matches!(claims.string("jti"), Claim::Valid(id) if id.len() < 22));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn without_a_signature_there_is_no_request() {
         assert_eq!(request_as(&key_jwt(TestKey::RsaA), 1).err(), Some(NotSigned));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn neither_token_nor_secret_nor_assertion_shows() {
         let basic = ClientAuthentication::SecretBasic { client_id: "0oa1".to_owned(), secret: secret("hunter2") };
         let post = ClientAuthentication::SecretPost { client_id: "0oa1".to_owned(), secret: secret("hunter2") };

@@ -66,7 +66,6 @@ impl Failure {
 mod tests {
     use super::*;
     use std::time::Duration;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
@@ -82,7 +81,7 @@ mod tests {
         (failure.fault.name(), failure.scope)
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn only_status_200_with_a_boolean_is_a_response() {
         let active = br#"{"active":true}"#;
         assert!(matches!(read_response(&response(200, active), NOW), Ok(IntrospectedToken::Active(_))));
@@ -93,7 +92,7 @@ mod tests {
         }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn each_failure_has_its_scope() {
         let body = br#"{"active":true}"#;
         assert_eq!(failure(&response(401, body)), ("credentials_refused", FailureScope::Endpoint));

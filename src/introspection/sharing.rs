@@ -180,7 +180,6 @@ mod tests {
     use crate::policy::{CalloutAddress, CalloutHeaders, EndpointAddress};
     use crate::redacted::Redacted;
     use std::collections::HashSet;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     fn digest(text: &str) -> TokenDigest {
         TokenDigest::of(TokenKind::Opaque, text.as_bytes())
@@ -197,7 +196,7 @@ mod tests {
         }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn newest_response_about_a_token_has_the_newest_number() {
         let numbered = |number| SharedResponse { sequence: Sequence::new(number), ..response(b"") };
         assert!(numbered(4).supersedes(&numbered(3)) && !numbered(3).supersedes(&numbered(4)));
@@ -208,7 +207,7 @@ mod tests {
         assert!(!SharedResponse { token: digest("b"), ..numbered(4) }.supersedes(&numbered(3)));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn records_round_trip() {
         for response in [
             response(b"{\"active\":true}"),
@@ -224,7 +223,7 @@ mod tests {
         assert_eq!(CallLease::from_bytes(&lease.to_bytes()), Some(lease));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn other_bytes_are_no_record() {
         let bytes = response(b"").to_bytes();
         for end in 0..bytes.len() {
@@ -239,7 +238,7 @@ mod tests {
         }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn record_names_are_bounded() {
         let mut names = HashSet::new();
         for number in 0..50_000 {
@@ -249,7 +248,7 @@ mod tests {
         assert_eq!(names.len(), usize::from(ACTIVE_SLOTS + NEGATIVE_SLOTS + LEASE_SLOTS));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn one_worker_calls_about_a_token_until_its_lease_ends() {
         let now = UnixTime::from_secs(1000);
         let lease_of = |token: &str, lease, millis| {
@@ -264,7 +263,7 @@ mod tests {
         assert!(matches!(lease_of("a", Some(lease), 10_000), Lease::Acquired(_)), "the clock went back");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn each_lease_of_a_slot_has_a_newer_number_whatever_its_token_and_the_clock() {
         let lease_of = |token: &str, lease, newest, seconds| {
             let (newest, now) = (Sequence::new(newest), UnixTime::from_secs(seconds));
@@ -287,7 +286,7 @@ mod tests {
         assert_eq!(lease_of("b", Some(corrupt), 3, 10).sequence, Sequence::new(4), "older than three by four");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn configurations_share_exactly_when_their_responses_are_the_same() {
         let of = |url: &str, upstream: &str, client: &str| {
             let mut settings = settings();

@@ -21,7 +21,6 @@ use crate::randomness::{Entropy, Jitter};
 use crate::sequence::Sequence;
 use serde_json::{Value, json};
 use std::num::NonZeroU32;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 const FULL: Jitter = Jitter(u16::MAX);
 const ENTROPY: Entropy = Entropy([1; 32]);
@@ -122,7 +121,7 @@ impl Scene {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn response_serves_until_the_end_of_its_ttl() {
     let mut scene = scene();
     scene.make_active("t");
@@ -139,7 +138,7 @@ fn response_serves_until_the_end_of_its_ttl() {
     assert_eq!(scene.look_up("t"), "wait");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn response_serves_no_longer_than_its_token_lives() {
     let mut scene = scene();
     scene.look_up("t");
@@ -163,7 +162,7 @@ fn response_serves_no_longer_than_its_token_lives() {
     assert_eq!(late.look_up_since("t", waiting), "Claim(Expired)", "past the skew nobody is believed");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn without_a_ttl_each_request_is_served_by_a_call_that_began_after_it_came() {
     let mut scene = scene_with(|settings| settings.cache_ttl = Duration::ZERO);
     let before = scene.introspection.arrived();
@@ -179,7 +178,7 @@ fn without_a_ttl_each_request_is_served_by_a_call_that_began_after_it_came() {
     assert_eq!(scene.calls().len(), 1);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn active_token_for_another_audience_is_rejected_and_cached_as_such() {
     for (changes, refusal) in [
         (json!({"aud": "api://other"}), "Claim(AudienceUnexpected)"),
@@ -207,7 +206,7 @@ fn active_token_for_another_audience_is_rejected_and_cached_as_such() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_jwt_is_held_against_what_its_issuer_says_now() {
     let claims = json!({
         "iss": super::fixture::ISSUER, "aud": "api://default", "exp": NOW.as_secs() + 600, "sub": "alice@acme.com", "cid": "0oa1",
@@ -248,7 +247,7 @@ fn a_jwt_is_held_against_what_its_issuer_says_now() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_request_has_the_token_in_its_body_and_there_is_none_for_a_call_that_ended() {
     let mut scene = scene();
     scene.look_up("s3cret");

@@ -77,7 +77,6 @@ impl ActiveToken {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     fn read(body: &str) -> Result<&'static str, ResponseFault> {
         IntrospectedToken::read(body.as_bytes()).map(|token| match token {
@@ -86,7 +85,7 @@ mod tests {
         })
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn active_must_be_a_boolean() {
         assert_eq!(read(r#"{"active":true,"sub":"alice"}"#), Ok("active"));
         assert_eq!(read(r#" {"active" : false, "sub": 5} "#), Ok("inactive"));
@@ -98,7 +97,7 @@ mod tests {
         }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn ambiguous_or_malformed_body_is_rejected() {
         for body in [
             "",
@@ -121,7 +120,7 @@ mod tests {
         );
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn body_over_the_size_limit_is_rejected() {
         let of_length = |length: usize| {
             let start = r#"{"active":true,"x":""#;

@@ -70,7 +70,6 @@ mod tests {
     use super::*;
     use crate::jose::native::write_varint;
     use crate::jose::signing_fixture::TestKey;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     fn sign_result(signature: &[u8]) -> Vec<u8> {
         let mut bytes = SIGNED.to_vec();
@@ -87,7 +86,7 @@ mod tests {
         })
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn host_that_cannot_sign_is_rejected() {
         let rsa = PrivateKey::parse(TestKey::RsaA.pem()).unwrap();
         let elliptic = PrivateKey::parse(TestKey::P256.pem()).unwrap();
@@ -98,12 +97,12 @@ mod tests {
         assert!(NativeSigner::with_self_test(Box::new(|_| None), [&elliptic]).is_ok(), "ES256 does not need the host");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn arguments_are_encoded_as_protobuf() {
         assert_eq!(sign_arguments(b"KEY", b"text"), b"\x0a\x06sha256\x12\x03KEY\x1a\x04text");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn truncated_or_extended_result_is_rejected() {
         let good = sign_result(&[7; 256]);
         assert_eq!(signature_in(&good), Some(vec![7; 256]));

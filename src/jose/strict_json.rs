@@ -152,7 +152,6 @@ impl<'de> Visitor<'de> for Strict<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     const LIMITS: JsonLimits = JsonLimits { depth: 3, members: 4 };
 
@@ -164,21 +163,21 @@ mod tests {
         parse_object(text, LIMITS).unwrap_err()
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn all_value_types_are_parsed() {
         let text = r#"{"a":[true,null,-1,2,1.5],"b":{"c":"\u00e9"}}"#;
         let object = parse_object(text.as_bytes(), LIMITS).unwrap();
         assert_eq!(Value::Object(object), serde_json::from_str::<Value>(text).unwrap());
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn duplicate_member_is_rejected_also_escaped_or_nested() {
         assert_eq!(fault(r#"{"alg":1,"alg":1}"#), JsonFault::DuplicateMember);
         assert_eq!(fault(r#"{"alg":1,"\u0061lg":2}"#), JsonFault::DuplicateMember);
         assert_eq!(fault(r#"{"a":{"b":1,"b":1}}"#), JsonFault::DuplicateMember);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn document_over_depth_or_member_limit_is_rejected() {
         assert!(parse_object(br#"{"a":[[1]]}"#, LIMITS).is_ok());
         assert_eq!(fault(r#"{"a":[[[1]]]}"#), JsonFault::OverLimits);
@@ -187,7 +186,7 @@ mod tests {
         assert_eq!(fault(&deep), JsonFault::OverLimits);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn input_other_than_one_json_object_is_rejected() {
         for text in ["[]", "\"a\"", "1", "null", "true"] {
             assert_eq!(fault(text), JsonFault::NotAnObject, "{text}");

@@ -25,9 +25,8 @@ pub(super) fn max_age(field: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn max_age_is_found_and_nonsense_is_nothing() {
         let seconds = |field| max_age(field).map(|age| age.as_secs());
         assert_eq!(seconds("max-age=3832304, must-revalidate"), Some(3_832_304));

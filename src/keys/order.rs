@@ -91,13 +91,12 @@ impl FetchOrder {
 mod tests {
     use super::*;
     use std::time::Duration;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     fn at(seconds: u64) -> MonotonicTime {
         MonotonicTime::default().plus(Duration::from_secs(seconds))
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn a_fetch_of_another_worker_began_after_the_last_reading_of_an_older_number() {
         let mut order = FetchOrder::default();
         assert_eq!(order.began(Sequence::new(9)), Began::default(), "nothing was read");

@@ -89,7 +89,6 @@ mod tests {
     use crate::policy::{CalloutAddress, CalloutHeaders, EndpointAddress};
     use crate::redacted::Redacted;
     use crate::unix_time::Span;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     fn fetch(cause: FetchCause) -> KeyFetch {
         KeyFetch {
@@ -108,7 +107,7 @@ mod tests {
     }
 
     /// A header may choose the tenant whose keys are fetched.
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn configurations_with_other_callout_headers_share_no_keys() {
         let name = |fields: &[(&str, &str)]| {
             let field =
@@ -137,7 +136,7 @@ mod tests {
         assert_eq!(names[1], name(&[("x-tenant", "a")]));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn records_round_trip() {
         let failed = SharedOutcome { response: None, ..good(b"", None) };
         for record in [good(b"{\"keys\":[]}", Some("max-age=5")), good(b"", None), failed] {
@@ -151,7 +150,7 @@ mod tests {
         assert_eq!(KeyLease::from_bytes(&lease.to_bytes()), Some(lease));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn other_bytes_are_no_record() {
         let bytes = good(b"{}", Some("no-store")).to_bytes();
         for end in 0..17 {
@@ -166,7 +165,7 @@ mod tests {
         assert_eq!(SharedOutcome::from_bytes(&too_long), None);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn one_worker_fetches_at_a_time_until_its_lease_ends() {
         let now = UnixTime::from_secs(1000);
         let Lease::Acquired(lease) = Lease::for_fetch(&fetch(FetchCause::Due), None, now) else {
@@ -180,7 +179,7 @@ mod tests {
         assert!(matches!(Lease::for_fetch(&fetch(FetchCause::Due), Some(lease.given_back()), now), Lease::Acquired(_)));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn fetches_for_unknown_key_ids_share_one_bucket_in_the_process() {
         let lease_of = |cause, lease, seconds| Lease::for_fetch(&fetch(cause), lease, UnixTime::from_secs(seconds));
         let mut lease: Option<KeyLease> = None;
@@ -206,7 +205,7 @@ mod tests {
         assert_eq!(lease_of(FetchCause::UnknownKeyId, Some(taken.given_back()), 10), refused, "one, not three");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn failed_signatures_leave_the_process_one_fetch_for_an_unknown_key_id() {
         let lease_of = |cause, lease| Lease::for_fetch(&fetch(cause), lease, UnixTime::from_secs(1000));
         let mut lease: Option<KeyLease> = None;
@@ -222,7 +221,7 @@ mod tests {
         assert!(matches!(lease_of(FetchCause::Due, lease), Lease::Acquired(_)));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn every_lease_is_newer_than_its_holder_and_the_record_know() {
         let over = Span { from: UnixTime::from_millis(0), until: UnixTime::from_millis(0) };
         let lease =

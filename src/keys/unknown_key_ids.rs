@@ -100,13 +100,12 @@ fn hash_of(key_id: &str) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     fn at(millis: u64) -> MonotonicTime {
         MonotonicTime::default().plus(Duration::from_millis(millis))
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn flood_neither_grows_the_memory_nor_evicts_an_id() {
         let mut unknown = UnknownKeyIds::default();
         assert!(unknown.sight("honest", at(0)).is_some());
@@ -126,7 +125,7 @@ mod tests {
         assert_eq!(unknown.seen.len(), 1, "the flood is forgotten");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn id_of_any_length_takes_the_same_space_and_is_unknown_for_seconds() {
         let mut unknown = UnknownKeyIds::default();
         let long = "x".repeat(100_000);

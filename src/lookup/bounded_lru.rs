@@ -95,9 +95,8 @@ impl<K: Hash + Eq, V, S: BuildHasher + Default> BoundedLru<K, V, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn least_recently_used_entries_are_evicted_by_count_and_bytes() {
         let mut cache: BoundedLru<i32, i32> = BoundedLru::new(3, 100);
         for key in 0..3 {

@@ -116,7 +116,6 @@ impl CircuitBreaker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     const FULL: Jitter = Jitter(u16::MAX);
 
@@ -133,7 +132,7 @@ mod tests {
         breaker
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn opens_after_failures_in_a_row_and_a_successful_probe_closes_it() {
         let mut breaker = opened();
         assert_eq!(breaker.permit(at(0)), Permit::Wait(Duration::from_millis(700)));
@@ -147,7 +146,7 @@ mod tests {
         assert_eq!(breaker.permit(at(701)), Permit::Granted, "the count of failures restarts");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn success_between_failures_keeps_it_closed() {
         let mut breaker = CircuitBreaker::default();
         for _ in 0..100 {
@@ -159,7 +158,7 @@ mod tests {
         assert_eq!(breaker.permit(at(0)), Permit::Granted);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn each_failed_probe_doubles_the_pause_up_to_a_bound() {
         let mut breaker = opened();
         let mut now = 0;
@@ -174,7 +173,7 @@ mod tests {
         assert_eq!(pauses, [700, 1400, 2800, 5600, 11_200, 21_000, 21_000, 21_000]);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn failures_of_calls_under_way_do_not_extend_the_pause() {
         let mut breaker = opened();
         for _ in 0..60 {
@@ -190,14 +189,14 @@ mod tests {
         );
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn failure_for_all_calls_opens_at_once() {
         let mut breaker = CircuitBreaker::default();
         breaker.fail_for_all(Jitter(0), at(0));
         assert_eq!(breaker.permit(at(0)), Permit::Wait(Duration::from_millis(700)));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn longest_requested_pause_wins_over_a_late_success() {
         let mut breaker = CircuitBreaker::default();
         breaker.hold(Duration::from_secs(7), at(0));
@@ -208,7 +207,7 @@ mod tests {
         assert_eq!(breaker.permit(at(7000)), Permit::Granted);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn clock_set_back_does_not_keep_it_open() {
         let mut breaker = opened();
         breaker.hold(Duration::from_secs(600), at(0));

@@ -102,7 +102,6 @@ impl<D: Record> Record for LeaseRecord<D> {
 mod tests {
     use super::*;
     use crate::lookup::token_bucket::TokenBucket;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     const START: u64 = 1_800_000_000;
     const LASTS: Duration = Duration::from_secs(5);
@@ -115,7 +114,7 @@ mod tests {
         LeaseRecord::after(held, Sequence::new(next), TokenBucket::full_at(at(9)), LASTS, now)
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn lease_runs_until_its_end_and_not_after_the_clock_is_set_back() {
         let lease = lease(None, 1, at(0));
         for (now, is_running) in [(at(0), true), (at(4), true), (at(5), false), (UnixTime::from_secs(START - 1), true)]
@@ -125,7 +124,7 @@ mod tests {
         assert!(!lease.is_running(UnixTime::from_secs(START - 60)));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn lease_given_back_is_over_by_every_clock_and_keeps_number_and_detail() {
         let lease = lease(None, 7, at(0));
         let given_back = lease.given_back();
@@ -135,7 +134,7 @@ mod tests {
         assert_eq!((given_back.sequence, given_back.detail), (lease.sequence, lease.detail));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn each_lease_has_a_newer_number_than_the_record_and_than_this_worker_knows() {
         let first = lease(None, 1, at(0));
         assert_eq!(first.sequence, Sequence::new(1));
@@ -146,7 +145,7 @@ mod tests {
         assert_ne!(lease(Some(first), 1, at(0)), first, "two leases of one moment are not equal");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn record_round_trips_and_other_bytes_are_no_lease() {
         let lease = lease(None, 1 << 40, at(3));
         let bytes = lease.to_bytes();

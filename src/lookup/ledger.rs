@@ -190,9 +190,8 @@ impl Record for Ledger {
 mod tests {
     use super::*;
     use crate::lookup::requester::BudgetClass;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn a_record_comes_back_as_it_was_written_and_nothing_else_is_one() {
         let now = UnixTime::from_secs(1_700_000_000);
         let mut ledger = Ledger::new([7; 16], now);
@@ -208,7 +207,7 @@ mod tests {
         }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn a_stated_limit_counts_for_five_minutes_and_not_longer_when_the_clock_goes_back() {
         let at = |seconds: u64| UnixTime::from_secs(1_700_000_000 + seconds);
         let mut ledger = Ledger::new([0; 16], at(0));

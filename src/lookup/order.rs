@@ -83,9 +83,8 @@ impl CallOrder {
 mod tests {
     use super::*;
     use std::time::Duration;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn a_call_is_after_the_requests_that_came_before_it_began() {
         let mut order = CallOrder::new();
         let before = order.arrived();
@@ -101,7 +100,7 @@ mod tests {
         }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn the_age_of_a_time_ahead_is_not_known() {
         let mut order = CallOrder::new();
         order.now(UnixTime::from_secs(1000));

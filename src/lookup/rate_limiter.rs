@@ -176,7 +176,6 @@ mod tests {
     use crate::lookup::ledger::RECORD_BYTES;
     use crate::lookup::requester::Requester;
     use BudgetClass::{Established, Unknown};
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     const START: u64 = 1_700_000_000_000;
 
@@ -210,7 +209,7 @@ mod tests {
         }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn in_no_minute_are_there_more_calls_than_the_budget() {
         let mut shared = Shared::new(20);
         let mut random = 88_172_645_463_325_252_u64;
@@ -226,7 +225,7 @@ mod tests {
         assert!(shared.made.len() > 200, "and it is used: {}", shared.made.len());
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn a_flood_of_unknown_tokens_leaves_half_to_known_ones() {
         let mut shared = Shared::new(600);
         let granted = (0..10_000).filter(|_| shared.take(Unknown, START).is_none()).count();
@@ -236,7 +235,7 @@ mod tests {
         assert!(shared.take(Established, START + 59_999).is_some());
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn known_tokens_may_have_all_of_it_and_a_spent_budget_says_until_when() {
         let mut shared = Shared::new(4);
         assert!((0..4).all(|_| shared.take(Established, START).is_none()));
@@ -264,7 +263,7 @@ mod tests {
         granted
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn one_address_gets_a_third_of_the_unknown_half_and_others_find_calls_left() {
         for (addresses, each, left) in [(1, 25, 50), (2, 18, 36), (10, 6, 11), (100, 0, 0)] {
             let mut shared = Shared::new(150);
@@ -284,7 +283,7 @@ mod tests {
         assert_eq!(shared.take(caller(Unknown, 1), START + wait.as_millis() as u64), None, "after the wait");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn one_oauth_client_gets_five_sixths_and_what_it_leaves_is_for_others() {
         for (limit, most) in [(150, 125), (600, 500), (6, 5)] {
             let mut shared = Shared::new(limit);
@@ -294,13 +293,13 @@ mod tests {
         }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn unknown_requesters_have_the_common_limit_only() {
         let mut shared = Shared::new(150);
         assert_eq!((0..1000).filter(|_| shared.take(Unknown, START).is_none()).count(), 75);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn the_servers_limit_lowers_the_configured_one_and_never_raises_it() {
         let now = UnixTime::from_millis(START);
         for (ceiling, expected) in [(1, 1), (40, 40), (100, 100), (1_000_000, 100)] {
@@ -318,7 +317,7 @@ mod tests {
         }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn call_taken_back_can_be_made_again() {
         let mut shared = Shared::new(2);
         assert_eq!((shared.take(Established, START), shared.take(Established, START + 6000)), (None, None));
@@ -330,7 +329,7 @@ mod tests {
         assert!(shared.take(Established, START + 6000).is_some(), "none of that kind was made");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn blocked_limit_blocks_all_workers() {
         let mut shared = Shared::new(100);
         let now = UnixTime::from_millis(START);
@@ -347,7 +346,7 @@ mod tests {
         assert_eq!(shared.take(Established, START), Some(Duration::from_secs(600)), "at most that long");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn clock_set_back_neither_blocks_for_hours_nor_forgets() {
         let mut shared = Shared::new(4);
         assert!((0..4).all(|_| shared.take(Established, START).is_none()));
@@ -361,7 +360,7 @@ mod tests {
         assert_eq!(shared.take(Established, hour_before), None, "and the count continues from there");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn other_bytes_are_no_record() {
         let budget = RateLimiter::new(NonZeroU32::MIN);
         let good = budget.block(None, UnixTime::from_secs(5), UnixTime::from_secs(1));

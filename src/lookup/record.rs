@@ -119,7 +119,6 @@ pub fn record_name(kind: &str, parts: impl IntoIterator<Item = String>) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     /// A record with a field of each kind.
     #[derive(Debug, PartialEq)]
@@ -179,7 +178,7 @@ mod tests {
         }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn every_kind_of_field_round_trips() {
         for record in [fields(Some("\"etag\""), b"{}"), fields(None, b""), fields(Some("é"), &[0xff; 300])] {
             assert_eq!(Fields::from_bytes(&record.to_bytes()), Some(record));
@@ -187,7 +186,7 @@ mod tests {
         assert_eq!(Fields::from_bytes(&fields(Some(""), b"").to_bytes()), Some(fields(None, b"")), "empty is missing");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn bytes_of_another_version_or_length_are_no_record() {
         let bytes = Number(5).to_bytes();
         assert_eq!((bytes.first(), bytes.len()), (Some(&VERSION), 9));
@@ -200,7 +199,7 @@ mod tests {
         }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn text_with_a_wrong_length_or_encoding_is_no_record() {
         let mut bytes = fields(Some("text"), b"").to_bytes();
         // Behind the version, number, time and sequence.
@@ -217,7 +216,7 @@ mod tests {
         assert_eq!(Fields::from_bytes(&bytes), None, "not UTF-8");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn record_names_differ_by_kind_and_by_the_boundaries_of_their_parts() {
         let name = |kind: &str, parts: &[&str]| record_name(kind, parts.iter().map(|part| (*part).to_owned()));
         let names = [

@@ -138,13 +138,12 @@ fn without_port(text: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     fn at(address: &str) -> Option<Requester> {
         Requester::at_address(address.as_bytes())
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn ports_and_spellings_of_one_address_are_one_requester() {
         for (one, other) in [
             ("192.0.2.1:1234", "192.0.2.1"),
@@ -157,7 +156,7 @@ mod tests {
         }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn other_addresses_and_other_networks_are_other_requesters() {
         assert_ne!(at("192.0.2.1"), at("192.0.2.2"));
         assert_ne!(at("2001:db8:0:1::1"), at("2001:db8:0:2::1"));

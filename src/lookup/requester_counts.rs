@@ -132,7 +132,6 @@ impl std::fmt::Debug for RequesterCounts {
 mod tests {
     use super::*;
     use std::time::Duration;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     /// The beginning of a minute.
     const START: UnixTime = UnixTime::from_secs(1_700_000_040);
@@ -146,7 +145,7 @@ mod tests {
         START.plus(Duration::from_secs(seconds))
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn calls_are_counted_for_their_requester_and_fade_over_the_next_minute() {
         let mut counts = RequesterCounts::new([7; 16], START);
         (0..60).for_each(|_| counts.add(address(1)));
@@ -161,7 +160,7 @@ mod tests {
         }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn a_count_is_never_too_small_and_rarely_too_large() {
         let mut counts = RequesterCounts::new([7; 16], START);
         (0..16).for_each(|flooder| (0..100).for_each(|_| counts.add(address(flooder))));
@@ -177,7 +176,7 @@ mod tests {
         assert_ne!(other_seed(1), other_seed(2), "whose cells are shared depends on the seed");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn a_clock_that_is_set_back_forgets_nothing_and_a_record_comes_back() {
         let mut counts = RequesterCounts::new([7; 16], START);
         counts.add(address(1));

@@ -82,7 +82,6 @@ fn fixed(digits: &str, length: usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     fn limited(limit: &str, remaining: &str, reset: &str) -> HttpResponse {
         HttpResponse::new(200, Vec::new())
@@ -91,7 +90,7 @@ mod tests {
             .with_header("x-rate-limit-reset", Some(reset))
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn seconds_dates_and_resets_are_read_and_bounded() {
         let now = UnixTime::from_secs(784_111_777); // Sun, 06 Nov 1994 08:49:37 GMT
         let wait = |retry: Option<&str>, reset: Option<&str>| {
@@ -136,7 +135,7 @@ mod tests {
         assert_eq!(wait(None, None), 30);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn a_limit_counts_when_it_is_one_number_and_of_a_minute() {
         let now = UnixTime::from_secs(1_700_000_000);
         let limit = |text: &str| ceiling(&limited(text, "5", "1700000030"), now).map(NonZeroU32::get);
@@ -165,7 +164,7 @@ mod tests {
         assert_eq!(ceiling(&without_reset, now), None);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn a_limit_that_is_used_up_is_waited_for_for_a_minute_at_most() {
         let now = UnixTime::from_secs(1_700_000_000);
         let wait = |limit: &str, remaining: &str, reset: &str| {
@@ -182,7 +181,7 @@ mod tests {
         assert_eq!(wait("300", "0", "1700009999"), None);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn dates_are_those_of_the_calendar() {
         for (text, expected) in [
             ("Thu, 01 Jan 1970 00:00:00 GMT", 0),

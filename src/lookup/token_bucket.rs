@@ -81,12 +81,11 @@ impl Record for TokenBucket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     const REFILL: Duration = Duration::from_secs(4);
     const START: UnixTime = UnixTime::from_secs(1_800_000_000);
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn flood_gets_the_burst_and_then_one_token_in_each_interval() {
         let mut bucket = TokenBucket::default();
         let mut taken = Vec::new();
@@ -102,7 +101,7 @@ mod tests {
         assert!(taken.windows(2).all(|pair| pair[1] - pair[0] <= 4_000));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn callers_with_a_reserve_leave_one_token_to_others() {
         let mut bucket = TokenBucket::default();
         let mut taken = Vec::new();
@@ -120,14 +119,14 @@ mod tests {
         assert_eq!(emptied.try_acquire(1, REFILL, START.plus(Duration::from_secs(61))), Err(Duration::from_secs(7)));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn token_given_back_can_be_taken_again() {
         let bucket = (0..3).fold(TokenBucket::default(), |bucket, _| bucket.try_acquire(0, REFILL, START).unwrap());
         assert_eq!(bucket.try_acquire(0, REFILL, START), Err(REFILL));
         assert!(bucket.give_back(REFILL).try_acquire(0, REFILL, START).is_ok());
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn clock_set_back_or_corrupt_record_leaves_one_token() {
         let empty = (0..3).fold(TokenBucket::default(), |bucket, _| bucket.try_acquire(0, REFILL, START).unwrap());
         for (bucket, now) in

@@ -57,9 +57,8 @@ impl SampleRate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn sample_rate_out_of_range_is_rejected() {
         for share in [0.0, -0.1, 1.000_001, f64::NAN, f64::INFINITY] {
             assert_eq!(SampleRate::new(share), None, "{share}");
@@ -67,7 +66,7 @@ mod tests {
         assert_eq!(SampleRate::new(1.0).map(SampleRate::as_f64), Some(1.0));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn sample_rate_includes_its_share_of_numbers() {
         assert!([0, 1 << 31, u32::MAX].into_iter().all(|drawn| SampleRate(1.0).includes(drawn)));
         assert!(SampleRate(0.25).includes((1 << 30) - 1) && !SampleRate(0.25).includes(1 << 30));

@@ -123,9 +123,8 @@ impl fmt::Display for CalloutAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn absolute_url_is_split_into_its_parts() {
         let address =
             CalloutAddress::parse("https://acme.okta.com:8443/oauth2/default/v1/keys?client_id=0oa1", "okta").unwrap();
@@ -136,7 +135,7 @@ mod tests {
         assert_eq!(CalloutAddress::parse("https://a?b", "x").unwrap().path, "/?b");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn only_equivalent_addresses_are_equal() {
         let parse = |url| CalloutAddress::parse(url, "idp").unwrap();
         let address = parse("https://idp.example/keys/~a?x=%2F");
@@ -169,7 +168,7 @@ mod tests {
         }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn invalid_url_is_rejected() {
         for url in [
             "",

@@ -45,7 +45,6 @@ impl fmt::Debug for CalloutHeaders {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     fn headers(fields: &[(&str, &str)]) -> CalloutHeaders {
         let field =
@@ -53,7 +52,7 @@ mod tests {
         CalloutHeaders::new(fields.iter().map(field).collect())
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn user_agent_is_always_sent_and_can_be_replaced() {
         let version = env!("CARGO_PKG_VERSION");
         let own = format!("okta-proxy-wasm/{version}");

@@ -157,14 +157,13 @@ mod tests {
     use crate::http::HeaderName;
     use crate::redacted::Redacted;
     use serde_json::json;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     fn address(document: &Value) -> Result<String, MetadataFault> {
         let discovery = Discovery::of("https://idp.example/realms/a", "idp").unwrap();
         address_in_metadata(document.to_string().as_bytes(), &discovery, "jwks_uri").map(|address| address.to_string())
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn metadata_addresses_follow_both_standards() {
         let paths = |issuer| {
             Discovery::of(issuer, "idp").unwrap().documents.iter().map(ToString::to_string).collect::<Vec<_>>()
@@ -184,7 +183,7 @@ mod tests {
         assert_eq!(paths("https://idp.example/"), at_the_root);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn key_address_is_read_from_the_issuers_document() {
         let document = json!({ "issuer": "https://idp.example/realms/a", "jwks_uri": "https://idp.example/keys?x=1", "other": [1] });
         assert_eq!(address(&document).as_deref(), Ok("https://idp.example/keys?x=1"));
@@ -192,7 +191,7 @@ mod tests {
         assert_eq!(address(&listed).as_deref(), Ok("https://idp.example/keys"));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn address_from_metadata_keeps_the_headers_of_its_upstream() {
         let field = (HeaderName::parse("x-waf-key").unwrap(), Redacted::new(String::from("a")));
         let headers = CalloutHeaders::new(vec![field]);
@@ -202,7 +201,7 @@ mod tests {
         assert_eq!(address_in_metadata(document, &discovery, "jwks_uri").unwrap().headers, headers);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn address_is_read_from_its_own_member_only() {
         let discovery = Discovery::of("https://idp.example", "idp").unwrap();
         let document = br#"{"issuer":"https://idp.example","introspection_endpoint":"https://idp.example/i"}"#;
@@ -212,7 +211,7 @@ mod tests {
     }
 
     /// The issuer is compared exactly (RFC 8414 section 3.3), addresses by RFC 3986 section 6.2.
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn equivalent_spelling_of_the_issuers_host_is_accepted() {
         let with = |uri: &str| address(&json!({ "issuer": "https://idp.example/realms/a", "jwks_uri": uri }));
         for uri in ["https://IDP.example/k", "https://idp.example:443/k", "HTTPS://idp.example/%6b"] {
@@ -222,7 +221,7 @@ mod tests {
         assert_eq!(address(&issuer), Err(MetadataFault::IssuerMismatch));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn document_of_another_issuer_and_foreign_addresses_are_rejected() {
         let with = |issuer: Value, uri: Value| address(&json!({ "issuer": issuer, "jwks_uri": uri }));
         let own_issuer = || json!("https://idp.example/realms/a");

@@ -200,7 +200,6 @@ mod tests {
     use super::*;
     use crate::policy::provider_fixture::{ISSUER, NOW, active, changed, provider};
     use serde_json::json;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     fn token(changes: &Value) -> ValidatedToken {
         let claims = json!({
@@ -218,7 +217,7 @@ mod tests {
         list(&json!([entry])).revokes(&token(changes), ISSUER)
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn each_selector_finds_its_tokens_and_no_others() {
         for (name, value) in [("jti", "AT.1"), ("sub", "alice"), ("client_id", "0oa1"), ("sid", "s1")] {
             assert!(revokes(&json!({ name: value }), &json!({})), "{name}");
@@ -236,7 +235,7 @@ mod tests {
         assert!(!revokes(&json!({"sid": "s1"}), &json!({"sid": null})));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn issued_before_is_exact_and_what_does_not_say_when_is_revoked() {
         let issued = NOW.as_secs() - 100;
         let entry = |before: Value| json!({"sub": "alice", "issued_before": before});
@@ -249,7 +248,7 @@ mod tests {
         assert!(revokes(&entry(json!(1)), &json!({"iat": null})));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn of_several_entries_the_widest_counts() {
         let issued = NOW.as_secs() - 100;
         let narrow = json!({"sub": "alice", "issued_before": 5});
@@ -267,7 +266,7 @@ mod tests {
         assert!(!list(&json!([narrow, {"sub": "alice", "iss": "x"}])).revokes(&token(&json!({})), ISSUER));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn a_token_that_cannot_be_compared_is_revoked_where_anything_is_listed_that_it_could_be() {
         for strange in [json!(5), json!(["s1"]), json!({})] {
             assert!(revokes(&json!({"sid": "other"}), &json!({ "sid": strange })), "{strange}");
@@ -277,7 +276,7 @@ mod tests {
         assert!(!list(&json!([])).revokes(&token(&json!({"sid": 5})), ISSUER));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn list_with_an_invalid_part_is_not_applied() {
         let good = json!({"sub": "alice"});
         for bad in [
@@ -319,7 +318,7 @@ mod tests {
         }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn a_list_is_bounded() {
         let of = |entries: usize| {
             let entries = vec![r#"{"sub":"a"}"#; entries].join(",");

@@ -142,7 +142,6 @@ impl std::fmt::Debug for ListDocument {
 mod tests {
     use super::*;
     use crate::policy::CalloutAddress;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 
@@ -163,7 +162,7 @@ mod tests {
         ListState { digest: document(body).digest(), began: at(began), confirmed_at: at(began), held_at: at(held_at) }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn records_round_trip_and_other_bytes_are_no_record() {
         for document in [document("{}"), ListDocument { etag: None, body: Vec::new() }] {
             assert_eq!(ListDocument::from_bytes(&document.to_bytes()), Some(document));
@@ -181,7 +180,7 @@ mod tests {
         assert_ne!(document("a").digest(), document("b").digest());
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn list_is_adopted_only_from_roots_that_held_it_lately() {
         let source = source("https://ops.example/revoked", "ops");
         let is_held = |held_at, now| state("a", 0, held_at).is_held(&source, NOW.plus(Duration::from_secs(now)));
@@ -190,7 +189,7 @@ mod tests {
         assert!(!is_held(10, 9), "the clock was set back: nobody can tell");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn older_document_does_not_replace_a_newer_one() {
         let news = |body, began| ListNews { state: state(body, began, began), document: Some(document(body)) };
         let change = |news: &ListNews, shared| news.change(shared, NOW.plus(Duration::from_secs(100)));
@@ -209,7 +208,7 @@ mod tests {
         assert_eq!(change(&confirmed, None), ListChange::Nothing);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn configurations_share_exactly_when_the_list_is_the_same() {
         let name = record_name(&source("https://a/l", "u"));
         assert_eq!(

@@ -104,7 +104,6 @@ fn parse(text: &str) -> Option<Vec<Report<'_>>> {
 mod tests {
     use super::super::{DECISIONS, KEYS_AGE, PARKED};
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 
@@ -116,7 +115,7 @@ mod tests {
         [(PARKED.name_with(&[]), parked), (KEYS_AGE.name_with(&["okta"]), age)].into()
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn sums_add_up_and_maxima_take_the_greatest() {
         let first = merge(None, 1, &values(3, 50), NOW);
         assert_eq!(first.totals, values(3, 50));
@@ -126,7 +125,7 @@ mod tests {
         assert_eq!(third.totals, values(4, 7), "a report replaces the worker's earlier one");
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn the_report_of_an_ended_worker_expires() {
         let gone = merge(None, 1, &[(KEYS_AGE.name_with(&["old"]), 900)].into(), NOW);
         let still = merge(Some(&gone.record), 2, &values(1, 1), at(19));
@@ -137,7 +136,7 @@ mod tests {
         assert_eq!(clock_went_back.totals, values(1, 1));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn only_gauges_of_this_filter_are_set_whatever_the_record_holds() {
         for record in [
             &b""[..],

@@ -57,9 +57,8 @@ mod tests {
     use super::super::{DECISIONS, KEYS, REPORTS};
     use super::*;
     use std::collections::HashSet;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn a_name_has_its_labels_in_order_and_plain_values_unchanged() {
         let name = DECISIONS.name_with(&["deny", "token_expired", "accounts.read-v1"]);
         assert_eq!(name, "okta_proxy_wasm.decisions_total.verdict.deny.reason.token_expired.rule.accounts.read-v1");
@@ -69,13 +68,13 @@ mod tests {
         assert_eq!(Metric::of_name("keys.provider.okta"), None);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn a_long_value_ends_in_a_digest_that_never_changes() {
         let name = KEYS.name_with(&[&"a".repeat(65)]);
         assert_eq!(name, format!("okta_proxy_wasm.keys.provider.{}~635361c48bb9eab1", "a".repeat(64)));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn no_two_values_are_encoded_alike_and_none_contains_a_separator() {
         let long = |last: char| format!("{}{last}", "a".repeat(5000));
         let words = [
@@ -118,7 +117,7 @@ mod tests {
         }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn every_metric_has_a_unique_name_that_prometheus_accepts() {
         let names: HashSet<&str> = ALL.iter().map(|metric| metric.name).collect();
         assert_eq!(names.len(), ALL.len());

@@ -13,7 +13,6 @@ use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{Attribute, Decision, StreamId};
 use okta_proxy_wasm::http::{HeaderName, RequestHead};
 use serde_json::{Value, json};
-use wasm_bindgen_test::wasm_bindgen_test;
 
 fn provider(jwks: Value) -> Value {
     json!({ "okta": { "issuer": ISSUER, "audiences": [AUDIENCE], "upstream": "okta", "jwks": jwks } })
@@ -63,7 +62,7 @@ fn evaluate(condition: &str, claims: Value, more: &[(&str, &str)]) -> &'static s
     reason(&decide(&mut requiring(condition), &head("/orgs/acme?page=2", claims, more)))
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn condition_reads_request_claims_token_and_time() {
     let passes = |condition: &str, claims: Value, more: &[(&str, &str)]| {
         assert_eq!(evaluate(condition, claims, more), "authorized", "{condition}");
@@ -89,7 +88,7 @@ fn condition_reads_request_claims_token_and_time() {
     passes("claims.groups.exists(group, group.startsWith('team-'))", json!({ "groups": ["x", "team-a"] }), &[]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn indeterminate_condition_denies_and_the_reason_names_the_cause() {
     let rows = [
         ("claims.tenant == 'acme'", json!({}), "condition_value_missing"),
@@ -122,7 +121,7 @@ fn indeterminate_condition_denies_and_the_reason_names_the_cause() {
     assert_eq!(reason(&decide(&mut requiring("request.headers['x-device'] != 'a'"), &bytes)), "condition_not_text");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn denial_by_condition_is_a_403_without_challenge_or_details() {
     let decision = decide(&mut requiring("claims.tenant == 'acme'"), &head("/", json!({ "tenant": "other" }), &[]));
     let reply = response_of(&decision);
@@ -132,7 +131,7 @@ fn denial_by_condition_is_a_403_without_challenge_or_details() {
     assert!(!String::from_utf8_lossy(&reply.body).contains("condition"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn conditions_combine_with_other_requirements() {
     let require = json!({ "scopes": ["read"], "any_of": [
         { "groups": ["admins"] }, { "condition": "claims.tenant == path_segment(request.url_path, 2)" } ],
@@ -153,7 +152,7 @@ fn conditions_combine_with_other_requirements() {
     );
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn only_attributes_used_by_the_matched_rule_are_read_from_the_host() {
     let rules = json!([
         { "name": "plain", "match": { "path_prefix": "/plain" } },
@@ -192,7 +191,7 @@ fn only_attributes_used_by_the_matched_rule_are_read_from_the_host() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn cached_token_is_checked_against_the_condition_of_each_request() {
     let mut engine = requiring("claims.tenant == path_segment(request.url_path, 2)");
     let claims = json!({ "tenant": "acme" });
@@ -202,7 +201,7 @@ fn cached_token_is_checked_against_the_condition_of_each_request() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn condition_sees_the_path_that_rules_are_matched_by() {
     let tenant = "path_segment(request.url_path, 2) == claims.tenant && request.url_path.startsWith('/orgs/acme')";
     let claims = json!({ "tenant": "acme" });
@@ -230,7 +229,7 @@ fn condition_sees_the_path_that_rules_are_matched_by() {
     assert_eq!(decision_reason(other, "/orgs/acme;x"), "authorized", "who does not ask for the path is not concerned");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn condition_of_a_pending_request_sees_the_attributes_at_arrival() {
     let rules = json!([{ "require": { "condition":
         "ip_in(source.address, ['10.0.0.0/8']) && request.headers['x-device'] == 'd-7' && request.time.getHours() == 8" } }]);
@@ -255,7 +254,7 @@ fn condition_of_a_pending_request_sees_the_attributes_at_arrival() {
     assert_eq!(decided, expected);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn condition_in_report_only_mode_is_reported() {
     let rules =
         json!([{ "name": "trial", "require": { "condition": "claims.tenant == 'acme'" }, "report_only": true }]);
@@ -268,7 +267,7 @@ fn anonymous(target: &str, more: &[(&str, &str)]) -> RequestHead {
     get(target, "", more)
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn rule_without_a_token_may_have_a_condition_on_the_request() {
     let inside = "ip_in(source.address, ['10.0.0.0/8'])";
     let rules = json!([
@@ -309,7 +308,7 @@ fn rule_without_a_token_may_have_a_condition_on_the_request() {
     assert_eq!(on_trial.audit.would_deny(), Some("no_alternative_met"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn rule_without_a_token_rejects_a_condition_on_the_token() {
     for access in ["public", "optional"] {
         for require in [
@@ -328,7 +327,7 @@ fn rule_without_a_token_rejects_a_condition_on_the_token() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn faulty_condition_is_a_configuration_fault_with_its_path() {
     let conditions =
         ["claims.tenant = 'acme'", "claim.tenant == 'acme'", "1 + 1", "ip_in(source.address, ['10.0.0.1/8'])"];

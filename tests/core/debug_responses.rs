@@ -7,7 +7,6 @@ use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::Decision;
 use okta_proxy_wasm::http::{HeaderEdit, HeaderValue, LocalResponse};
 use serde_json::{Value, json};
-use wasm_bindgen_test::wasm_bindgen_test;
 
 const SECRET: &str = "debug-0123456789abcdef";
 const SHOWN: (&str, &str) = ("X-Auth-Debug", SECRET);
@@ -71,7 +70,7 @@ fn debug_header(reply: &LocalResponse) -> Option<Value> {
     Some(serde_json::from_str(value.as_str()).unwrap())
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn client_with_the_debug_secret_gets_reason_rule_provider_and_claims() {
     let good = token();
     let expired = SigningKey::a("k1").token(&with(&payload(NOW), json!({ "exp": NOW - 3600 })));
@@ -105,7 +104,7 @@ fn client_with_the_debug_secret_gets_reason_rule_provider_and_claims() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn client_without_the_debug_secret_gets_the_ordinary_response() {
     let good = token();
     let shorter = &SECRET[..SECRET.len() - 1];
@@ -125,7 +124,7 @@ fn client_without_the_debug_secret_gets_the_ordinary_response() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn debug_header_is_the_only_difference_in_every_response_format() {
     let good = token();
     let page = ("accept", "text/html");
@@ -156,7 +155,7 @@ fn debug_header_is_the_only_difference_in_every_response_format() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn debug_secret_is_never_forwarded_to_the_backend() {
     let good = token();
     for (path, token) in [("/", Some(&*good)), ("/open", None)] {
@@ -178,7 +177,7 @@ fn debug_secret_is_never_forwarded_to_the_backend() {
     assert!(!edits_of(&decision).iter().any(|edit| *edit == HeaderEdit::Remove("x-auth-debug".to_owned())));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn debug_header_name_is_configurable_and_logs_a_warning_at_start() {
     let responses = json!({ "debug": { "header": "X-Why", "secret": { "env": "AUTH_DEBUG_KEY" } } });
     let decision = decide(responses.clone(), "/", None, &[("x-why", SECRET)]);
@@ -214,7 +213,7 @@ fn debug_header_name_is_configurable_and_logs_a_warning_at_start() {
 }
 
 /// What stood in such a field would be a request's id in our log, or missing behind us.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn header_with_another_meaning_is_rejected_as_the_debug_header() {
     for header in [
         "x-request-id",
@@ -246,7 +245,7 @@ fn header_with_another_meaning_is_rejected_as_the_debug_header() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn configured_names_are_escaped_in_the_debug_header() {
     let hostile = "o\r\nset-cookie: a=b\u{7f}\u{e9}\u{1f511}\"";
     let mut document = configuration(json!({}));
@@ -264,7 +263,7 @@ fn configured_names_are_escaped_in_the_debug_header() {
 }
 
 /// A preflight that passes by itself, and a request whose token goes on too, are requests that go on.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn debug_secret_is_removed_from_every_allowed_request() {
     let mut document = configuration(json!({}));
     document["bypass_cors_preflight"] = json!(true);

@@ -10,7 +10,6 @@ use okta_proxy_wasm::engine::{Decision, ParkingLimits, StreamId};
 use okta_proxy_wasm::http::HeaderName;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
-use wasm_bindgen_test::wasm_bindgen_test;
 
 fn decide(configuration: &Value, fields: &[(&str, &str)]) -> Decision {
     decide_at(configuration, &[&[(":method", "GET"), (":path", "/accounts")], fields].concat())
@@ -29,7 +28,7 @@ fn with_payload(changes: Value) -> Decision {
     with_token(&SigningKey::a("k1").token(&with(&payload(NOW), changes)))
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_good_token_passes_with_its_identity_and_without_its_credential() {
     let decision = with_token(&SigningKey::a("k1").token(&payload(NOW)));
     assert_eq!(
@@ -44,14 +43,14 @@ fn a_good_token_passes_with_its_identity_and_without_its_credential() {
     assert_eq!(reason(&decision), "authorized");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn the_same_identity_is_found_under_the_names_of_rfc_9068() {
     let decision = with_payload(json!({ "cid": null, "client_id": "c2", "scp": null, "scope": "a b" }));
     let expected = ["-authorization", "x-user-id=alice@acme.com", "x-client-id=c2", "x-granted-scopes=a b"];
     assert_eq!(edits(&decision), expected);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn every_spelling_of_an_identity_header_is_removed_before_the_filter_sets_it() {
     let token = SigningKey::a("k1").token(&with(&payload(NOW), json!({ "scp": null, "cid": null })));
     let spoofed = [
@@ -79,7 +78,7 @@ fn every_spelling_of_an_identity_header_is_removed_before_the_filter_sets_it() {
     );
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn credential_is_forwarded_only_where_configured() {
     let mut configuration = one_issuer();
     configuration["token"] = json!({ "forward": true });
@@ -88,7 +87,7 @@ fn credential_is_forwarded_only_where_configured() {
     assert!(!edits(&decision).contains(&"-authorization".to_owned()));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn chosen_claims_reach_the_backend_in_the_chosen_form() {
     let mut configuration = one_issuer();
     configuration["claim_to_headers"] = json!([
@@ -114,7 +113,7 @@ fn chosen_claims_reach_the_backend_in_the_chosen_form() {
     );
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn without_a_credential_the_challenge_names_no_error() {
     for fields in [
         &[][..],
@@ -134,7 +133,7 @@ fn without_a_credential_the_challenge_names_no_error() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn every_bad_token_gets_the_same_response() {
     let good = SigningKey::a("k1").token(&payload(NOW));
     let (signed_part, _) = good.rsplit_once('.').unwrap();
@@ -186,7 +185,7 @@ fn unsigned(header: &Value) -> String {
     SigningKey::a("k1").token_with_header(header, &payload(NOW))
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn two_credentials_are_rejected_as_a_malformed_request() {
     let token = SigningKey::a("k1").token(&payload(NOW));
     let bearer = format!("Bearer {token}");
@@ -222,7 +221,7 @@ fn stripped(decision: &Decision) -> Vec<String> {
     edits
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn token_from_each_configured_location_is_accepted_and_removed() {
     // The fields, and what is taken out beside the two headers.
     type Row<'a> = (&'a [(&'a str, String)], &'a [&'a str]);
@@ -245,7 +244,7 @@ fn token_from_each_configured_location_is_accepted_and_removed() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn credentials_in_two_locations_are_a_malformed_request_even_when_one_is_good() {
     let token = SigningKey::a("k1").token(&payload(NOW));
     let places = [
@@ -273,7 +272,7 @@ fn credentials_in_two_locations_are_a_malformed_request_even_when_one_is_good() 
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn cookies_and_parameters_are_not_read_unless_configured() {
     let token = SigningKey::a("k1").token(&payload(NOW));
     let elsewhere = [
@@ -293,7 +292,7 @@ fn cookies_and_parameters_are_not_read_unless_configured() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn configured_locations_replace_the_authorization_header() {
     let mut configuration = one_issuer();
     configuration["token"] = json!({ "from_headers": [], "from_cookies": ["at"] });
@@ -303,7 +302,7 @@ fn configured_locations_replace_the_authorization_header() {
     assert_eq!(reason(&decide(&configuration, &[("authorization", &bearer)])), "token_missing");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn forwarded_credentials_are_left_unchanged() {
     let mut configuration = many_sources();
     configuration["token"]["forward"] = json!(true);
@@ -318,7 +317,7 @@ fn forwarded_credentials_are_left_unchanged() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn credential_that_is_no_token_or_cannot_be_removed_is_rejected() {
     let token = SigningKey::a("k1").token(&payload(NOW));
     for (name, value) in [
@@ -344,7 +343,7 @@ fn credential_that_is_no_token_or_cannot_be_removed_is_rejected() {
 }
 
 /// A request that waits holds what is left of its cookies and path, and counts it.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn credential_is_removed_from_a_pending_request_as_from_any_other() {
     let mut configuration = many_sources();
     configuration["providers"]["okta"]["jwks"] = json!({ "uri": format!("{ISSUER}/v1/keys") });
@@ -365,7 +364,7 @@ fn credential_is_removed_from_a_pending_request_as_from_any_other() {
     assert_eq!(stripped(decision), ["-authorization", "-x-api-token", "cookie~sid=1; X=y"]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn trailers_that_a_backend_could_read_as_a_credential_are_removed() {
     let engine = Harness::new(&many_sources()).engine;
     for name in ["authorization", "x-api-token", "X_Api_Token", "cookie", "x-user-id"] {
@@ -374,7 +373,7 @@ fn trailers_that_a_backend_could_read_as_a_credential_are_removed() {
     assert!(!engine.is_managed_trailer("x-innocent"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn token_is_valid_before_exp_plus_skew_and_expired_at_it() {
     let engine_at = |now: UnixTime, exp: u64| {
         let token = SigningKey::a("k1").token(&with(&payload(NOW), json!({ "exp": exp })));
@@ -387,7 +386,7 @@ fn token_is_valid_before_exp_plus_skew_and_expired_at_it() {
     assert_eq!(engine_at(UnixTime::from_millis(end.as_millis() - 1), NOW), "authorized");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn keys_of_one_issuer_never_verify_a_token_of_another() {
     let provider = |issuer: &str, key: &SigningKey| json!({ "issuer": issuer, "audiences": [AUDIENCE], "jwks": { "inline": key_set(&[key]) } });
     let (a, b) = (SigningKey::a("k1"), SigningKey::b("k1"));
@@ -403,7 +402,7 @@ fn keys_of_one_issuer_never_verify_a_token_of_another() {
     assert_eq!(verdict(&a, "https://b.example"), "signature_invalid");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn only_listed_clients_are_allowed_where_a_list_is_configured() {
     let mut configuration = one_issuer();
     configuration["providers"]["okta"]["client_ids"] = json!(["0oa1client"]);
@@ -416,7 +415,7 @@ fn only_listed_clients_are_allowed_where_a_list_is_configured() {
     assert_eq!(verdict(json!({ "cid": null })), "client_unexpected");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn audit_record_names_subject_and_reason_and_bounds_client_input() {
     let bearer =
         format!("Bearer {}", SigningKey::a("k1").token(&with(&payload(NOW), json!({ "sub": "x".repeat(2000) }))));
@@ -435,7 +434,7 @@ fn audit_record_names_subject_and_reason_and_bounds_client_input() {
     assert_eq!(record, json!({ "schema": 1, "decision": "deny", "reason": "token_missing" }));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn token_of_each_issuer_of_a_provider_is_accepted_and_its_issuer_is_named() {
     let mut configuration = one_issuer();
     let okta = &mut configuration["providers"]["okta"];

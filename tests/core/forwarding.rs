@@ -7,7 +7,6 @@ use crate::verdicts::{edits, reason};
 use okta_proxy_wasm::engine::{Decision, Verdict};
 use okta_proxy_wasm::http::{HeaderName, LocalResponse};
 use serde_json::{Value, json};
-use wasm_bindgen_test::wasm_bindgen_test;
 
 const HOST: &str = "api.acme.com";
 const METADATA: &str = "/.well-known/oauth-protected-resource";
@@ -64,7 +63,7 @@ fn payload_of(token: &str) -> &str {
     token.split('.').nth(1).unwrap()
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn payload_reaches_the_backend_as_signed_and_never_from_the_client() {
     let mut gate = Gate::new(json!({
         "claim_to_headers": [{ "header": "x-user-id", "claim": "sub" }],
@@ -93,7 +92,7 @@ fn payload_reaches_the_backend_as_signed_and_never_from_the_client() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn identity_too_large_to_forward_is_rejected_without_a_challenge() {
     let long = token(json!({ "sub": "\u{e9}".repeat(1400) }));
     for members in [json!({}), json!({ "claim_to_headers": [], "filter_state": ["subject"] })] {
@@ -109,7 +108,7 @@ fn identity_too_large_to_forward_is_rejected_without_a_challenge() {
     assert_eq!(edits(&decision).last().unwrap(), &format!("x-payload={}", payload_of(&long)));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn filter_state_has_every_decision_and_the_identity_only_after_verification() {
     let mut gate = Gate::new(json!({
         "rules": [
@@ -159,7 +158,7 @@ fn filter_state_has_every_decision_and_the_identity_only_after_verification() {
     assert_eq!(filter_state(&gate.get(HOST, "/a", &silent)), [allow, "auth_reason=authorized", okta]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn filter_state_is_set_only_where_configured_with_the_decision_first() {
     let good = token(json!({}));
     assert_eq!(filter_state(&Gate::new(json!({})).get(HOST, "/a", &good)), [""; 0]);
@@ -174,7 +173,7 @@ fn filter_state_is_set_only_where_configured_with_the_decision_first() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn resource_metadata_reflect_the_configuration() {
     let mut gate = Gate::new(json!({
         "providers": {
@@ -229,7 +228,7 @@ fn resource_metadata_reflect_the_configuration() {
     assert_eq!(methods(json!({ "from_headers": [], "from_params": ["at"], "from_cookies": ["at"] })), json!([]));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn resource_metadata_are_public_before_every_rule_and_other_paths_are_not() {
     let mut gate = Gate::new(json!({
         "default_rule": { "access": "deny" }, "rules": [{ "match": { "hosts": ["b.acme.com"] } }],
@@ -277,7 +276,7 @@ fn resource_metadata_are_public_before_every_rule_and_other_paths_are_not() {
     assert!(Gate::new(json!({})).answer("GET", HOST, METADATA).is_none());
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn challenge_names_the_metadata_of_the_requested_resource() {
     let mut gate = Gate::new(json!({
         "responses": { "realm": "acme" },
@@ -332,7 +331,7 @@ fn challenge_names_the_metadata_of_the_requested_resource() {
     assert_eq!(refusal(&gate.decide(&fields)).1, realm);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn without_rules_a_challenge_names_the_metadata_too() {
     let mut gate = Gate::new(json!({ "protected_resources": [{ "resource": "https://api.acme.com/mcp" }] }));
     let expected = concat!(
@@ -344,7 +343,7 @@ fn without_rules_a_challenge_names_the_metadata_too() {
     assert_eq!(refusal(&Gate::new(json!({})).get(HOST, "/mcp", "")).1, r#"Bearer realm="okta-proxy-wasm""#);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_header_to_remove_is_removed_in_every_spelling_and_never_written() {
     let mut gate = Gate::new(json!({
         "claim_to_headers": [], "request_headers_to_remove": ["Kubeflow-Userid"],
@@ -367,7 +366,7 @@ fn a_header_to_remove_is_removed_in_every_spelling_and_never_written() {
     assert!(gate.0.engine.is_managed_trailer("KUBEFLOW_USERID") && !gate.0.engine.is_managed_trailer("x-other"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_value_prefix_is_compared_byte_for_byte_and_rejected_elsewhere_in_the_value() {
     let mut gate = Gate::new(json!({
         "token": { "from_headers": [{ "name": "authorization", "value_prefix": "Bearer " }, { "name": "x-t", "value_prefix": "token=" }] },
@@ -388,7 +387,7 @@ fn a_value_prefix_is_compared_byte_for_byte_and_rejected_elsewhere_in_the_value(
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_strict_path_spelling_rejects_a_path_whose_normal_form_matches_another_rule() {
     let rules = json!([{ "match": { "path_regex": "/keys:list" }, "access": "public" },
         { "match": { "path_regex": "/adm%69n.*" }, "access": "deny" }, { "match": { "path_regex": "/a.*" }, "access": "public" }]);

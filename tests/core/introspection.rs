@@ -16,7 +16,6 @@ use okta_proxy_wasm::engine::{
 };
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
-use wasm_bindgen_test::wasm_bindgen_test;
 
 const SECRET: &str = "hunter2";
 
@@ -139,7 +138,7 @@ impl Scene {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn pending_request_uses_a_response_requested_after_the_clock_was_set_back() {
     let mut scene = Scene::with(json!({ "cache_ttl": "0s" }));
     let (stream, reason) = scene.request("opaque");
@@ -164,7 +163,7 @@ fn pending_request_uses_a_response_requested_after_the_clock_was_set_back() {
     assert_eq!(scene.reason_of(second), Some("introspection_unavailable"), "too late");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn active_opaque_token_is_allowed_with_its_identity_and_cached_for_cache_ttl() {
     let mut scene = Scene::new();
     assert_eq!(scene.introspect("/", "opaque", active(json!({}))), "authorized");
@@ -186,7 +185,7 @@ fn active_opaque_token_is_allowed_with_its_identity_and_cached_for_cache_ttl() {
     assert_eq!(scene.tick().len(), 1);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn introspection_request_holds_the_token_in_the_body_and_the_client_credentials() {
     let mut scene = Scene::new();
     scene.request("opa+que");
@@ -201,7 +200,7 @@ fn introspection_request_holds_the_token_in_the_body_and_the_client_credentials(
 }
 
 /// One tick may begin the calls of several providers; their call numbers are the same.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn assertions_of_one_tick_have_different_jti() {
     let provider = |audience: &str| {
         json!({ "okta": { "domain": "acme.okta.com" }, "audiences": [audience], "upstream": "okta",
@@ -230,7 +229,7 @@ fn assertion_claims(call: &Callout) -> Value {
     serde_json::from_slice(&base64url_decode(claims.as_bytes()).expect("base64url")).unwrap()
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn opaque_token_is_rejected_by_the_claims_of_the_introspection_response() {
     let expired = json!({ "exp": START - 3600, "iat": START - 7200 });
     for (path, outcome, reason, status) in [
@@ -255,7 +254,7 @@ fn opaque_token_is_rejected_by_the_claims_of_the_introspection_response() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn opaque_token_without_an_introspection_provider_is_rejected_at_once() {
     let mut nobody = configuration(json!({ "opaque_tokens": false }));
     let mut scene = Scene::of(&nobody, ParkingLimits::default());
@@ -267,7 +266,7 @@ fn opaque_token_without_an_introspection_provider_is_rejected_at_once() {
     assert_eq!(scene.tick().len(), 0);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn jwt_is_introspected_only_where_its_rule_requires_it() {
     let mut scene = Scene::new();
     assert_eq!(scene.request(&jwt()).1, Some("authorized"));
@@ -285,7 +284,7 @@ fn jwt_is_introspected_only_where_its_rule_requires_it() {
     assert_eq!(scene.request(&jwt()).1, Some("authorized"), "where nobody asks");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn new_jwt_is_verified_before_introspection() {
     for cache in [json!({}), json!({ "max_tokens": 0 })] {
         let mut document = configuration(json!({}));
@@ -304,7 +303,7 @@ fn new_jwt_is_verified_before_introspection() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn locally_invalid_jwt_causes_no_introspection_call() {
     let mut scene = Scene::new();
     let key = SigningKey::a("k1");
@@ -320,7 +319,7 @@ fn locally_invalid_jwt_causes_no_introspection_call() {
     assert_eq!(scene.tick().len(), 0);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn introspection_only_tokens_are_introspected_in_any_format() {
     let org = "https://acme.okta.com";
     let introspection = json!({ "client_id": "0oaGateway", "client_secret": { "env": "OKTA_CLIENT_SECRET" } });
@@ -357,7 +356,7 @@ fn introspection_only_tokens_are_introspected_in_any_format() {
 }
 
 /// Two providers of the org authorization server, which alone judges its tokens.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn provider_selected_by_audience_is_introspected_with_its_audiences() {
     let org = "https://acme.okta.com";
     let provider = |client: &str, audience: &str, takes_opaque: bool| {
@@ -398,7 +397,7 @@ fn provider_selected_by_audience_is_introspected_with_its_audiences() {
 }
 
 /// A rule has the provider of a JWT asked, with its own settings.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn rule_introspects_a_jwt_at_its_selected_provider() {
     let mut configuration = configuration(json!({ "opaque_tokens": false }));
     let mut second = configuration["providers"]["okta"].clone();
@@ -423,7 +422,7 @@ fn rule_introspects_a_jwt_at_its_selected_provider() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn two_thousand_requests_with_one_uncached_token_cause_one_call_and_resume_in_batches() {
     for (path, token) in [("/", "opaque".to_owned()), ("/asked", jwt())] {
         let mut scene = Scene::new();
@@ -447,7 +446,7 @@ fn two_thousand_requests_with_one_uncached_token_cause_one_call_and_resume_in_ba
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn introspection_response_resumes_only_the_requests_pending_on_it() {
     let mut scene = Scene::new();
     let (first, _) = scene.request("first");
@@ -463,7 +462,7 @@ fn introspection_response_resumes_only_the_requests_pending_on_it() {
     assert_eq!(scene.pending(), 0);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn failing_introspection_endpoint_is_a_503_with_retry_after() {
     for outcome in [
         Err(TransportError::ConnectionFailed),
@@ -487,7 +486,7 @@ fn failing_introspection_endpoint_is_a_503_with_retry_after() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn request_pending_on_an_endless_call_ends_at_its_deadline() {
     let mut scene = Scene::new();
     let (stream, _) = scene.request("opaque");
@@ -514,7 +513,7 @@ fn request_pending_on_an_endless_call_ends_at_its_deadline() {
     assert!(["pending_timed_out", "introspection_unavailable"].contains(&scene.reason_of(last).unwrap()));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn exhausted_budget_is_a_503_with_retry_after_and_cached_tokens_are_allowed() {
     let mut scene = Scene::with(json!({ "requests_per_minute": 2 }));
     assert_eq!(scene.introspect("/", "first", active(json!({}))), "authorized");
@@ -528,7 +527,7 @@ fn exhausted_budget_is_a_503_with_retry_after_and_cached_tokens_are_allowed() {
     assert_eq!(scene.introspect("/", "first", active(json!({}))), "authorized", "and the known ones theirs");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn stale_response_is_used_only_where_configured_and_is_marked() {
     for (settings, reason, marked) in [
         (json!({}), "introspection_unavailable", None),
@@ -547,7 +546,7 @@ fn stale_response_is_used_only_where_configured_and_is_marked() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn uncached_tokens_use_at_most_half_of_the_pending_capacity() {
     let room = ParkingLimits { requests: 8, bytes: 1024 * 1024 };
     let mut scene = Scene::of(&configuration(json!({})), room);
@@ -567,7 +566,7 @@ fn uncached_tokens_use_at_most_half_of_the_pending_capacity() {
     assert_eq!(scene.request("random5").1, None);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn token_rejected_by_its_introspection_response_is_not_in_the_token_cache() {
     // The answer is all there is: once it is over the token is nothing.
     let mut scene = Scene::with(json!({ "cache_ttl": "0s", "inactive_cache_ttl": "0s" }));
@@ -578,7 +577,7 @@ fn token_rejected_by_its_introspection_response_is_not_in_the_token_cache() {
     assert_eq!(scene.introspect("/", "opaque", inactive()), "token_inactive");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_queued_call_is_dropped_when_the_last_request_that_waits_for_it_closes() {
     let mut scene = Scene::new();
     let (first, _) = scene.request("opaque");
@@ -604,7 +603,7 @@ fn a_queued_call_is_dropped_when_the_last_request_that_waits_for_it_closes() {
     assert_eq!((figures.asked, scene.pending()), (0, 0));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn request_rejected_for_a_full_parking_space_causes_no_call() {
     let room = ParkingLimits { requests: 8, bytes: 1024 * 1024 };
     let mut scene = Scene::of(&configuration(json!({})), room);
@@ -645,7 +644,7 @@ impl Addressed {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn client_address_is_read_only_before_a_call_for_an_unknown_token() {
     let mut scene = Addressed::new(json!({ "requests_per_minute": 20 }));
     let address = Attribute::SourceAddress;
@@ -661,7 +660,7 @@ fn client_address_is_read_only_before_a_call_for_an_unknown_token() {
     assert_eq!(scene.request("/named", "another", "192.0.2.1:80"), (Some("authorized"), vec![name]));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn address_over_its_share_gets_503_and_other_addresses_get_calls() {
     let mut scene = Addressed::new(json!({ "requests_per_minute": 60 }));
     let flood = |scene: &mut Addressed, of: &str, address: &str| {
@@ -687,7 +686,7 @@ fn address_over_its_share_gets_503_and_other_addresses_get_calls() {
     assert_eq!(scene.0.tick().len(), 2);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn token_cache_counts_hits_and_misses_of_jwts_only() {
     let mut scene = Scene::new();
     for token in ["a.b.c", "a.b", "~~"] {
@@ -706,7 +705,7 @@ fn token_cache_counts_hits_and_misses_of_jwts_only() {
     assert_eq!(counted(&scene), (1, 1));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn rate_limit_met_by_another_worker_is_an_endpoint_failure_and_not_an_exhausted_budget() {
     for (why, reason) in [
         (LeaseOutcome::LimitReached(LimitReached::Blocked(Duration::from_secs(20))), "introspection_unavailable"),
@@ -749,7 +748,7 @@ impl Scene {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn revoked_token_is_rejected_at_once_cached_or_not() {
     let mut scene = Scene::of(&with_list(json!({})), ParkingLimits::default());
     let (waits, reason) = scene.request(&jwt());
@@ -782,7 +781,7 @@ fn revoked_token_is_rejected_at_once_cached_or_not() {
     assert_eq!(scene.request(&jwt()).1, Some("authorized"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn requests_before_the_first_revocation_list_wait_and_are_decided_by_it() {
     let mut scene = Scene::of(&with_list(json!({})), ParkingLimits::default());
     let revoked = SigningKey::a("k1").token(&with(&payload(START), json!({ "sub": "mallory" })));
@@ -809,7 +808,7 @@ fn requests_before_the_first_revocation_list_wait_and_are_decided_by_it() {
     assert_eq!(scene.reason_of(asked), Some("authorized"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn request_pending_on_the_first_revocation_list_uses_the_list_of_another_worker() {
     let mut holder = Scene::of(&with_list(json!({})), ParkingLimits::default());
     let poll = holder.tick_begins_a_poll();
@@ -831,7 +830,7 @@ fn with_two_issuers() -> Value {
     document
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn issuer_of_an_opaque_token_is_the_one_in_the_introspection_response() {
     let mut scene = Scene::of(&with_two_issuers(), ParkingLimits::default());
     scene.list(200, &json!({ "revoked": [] }));
@@ -848,7 +847,7 @@ fn issuer_of_an_opaque_token_is_the_one_in_the_introspection_response() {
     assert_eq!(scene.introspect("/asked", &jwt(), second), "introspection_mismatch", "the token names the first");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn entry_of_the_revocation_list_is_for_the_issuer_that_the_token_names() {
     let mut scene = Scene::of(&with_two_issuers(), ParkingLimits::default());
     let second = "https://login.acme.com/oauth2/default";

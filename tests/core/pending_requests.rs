@@ -13,7 +13,6 @@ use okta_proxy_wasm::engine::{
 };
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
-use wasm_bindgen_test::wasm_bindgen_test;
 
 /// An engine, the result of its last fetch, and what the last one shared.
 struct Scene {
@@ -145,7 +144,7 @@ fn with_keys(key: &SigningKey) -> Scene {
     scene
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn keys_are_fetched_before_the_first_request() {
     let mut scene = Scene::new();
     let fetch = scene.tick_begins_a_fetch();
@@ -161,7 +160,7 @@ fn keys_are_fetched_before_the_first_request() {
     assert_eq!(scene.request(&SigningKey::a("k1").token(&payload(START))).1, Some("authorized"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn requests_before_the_keys_are_parked_and_decided_in_bounded_batches() {
     let mut scene = Scene::new();
     let key = SigningKey::a("k1");
@@ -183,7 +182,7 @@ fn requests_before_the_keys_are_parked_and_decided_in_bounded_batches() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn without_keys_and_without_a_working_endpoint_the_response_is_503_with_retry_after() {
     let mut scene = Scene::new();
     let token = SigningKey::a("k1").token(&payload(START));
@@ -201,7 +200,7 @@ fn without_keys_and_without_a_working_endpoint_the_response_is_503_with_retry_af
     assert_eq!(scene.request(&token).1, Some("authorized"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn back_off_grows_and_stays_short_while_there_are_no_keys_at_all() {
     let mut scene = Scene::new();
     let mut waits = Vec::new();
@@ -215,7 +214,7 @@ fn back_off_grows_and_stays_short_while_there_are_no_keys_at_all() {
     assert_eq!(waits, [1, 2, 4, 5, 5, 5]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn fetches_for_unknown_key_ids_use_a_token_bucket_that_refills_in_seconds() {
     let known = SigningKey::a("k1");
     let mut scene = with_keys(&known);
@@ -236,7 +235,7 @@ fn fetches_for_unknown_key_ids_use_a_token_bucket_that_refills_in_seconds() {
     assert_eq!(scene.reason_of(waiting), Some("authorized"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn unknown_key_id_is_rejected_one_cooldown_after_its_first_token() {
     let known = SigningKey::a("k1");
     let mut scene = with_keys(&known);
@@ -263,7 +262,7 @@ fn unknown_key_id_is_rejected_one_cooldown_after_its_first_token() {
     assert_eq!(scene.reason_of(again), Some("key_unknown"), "and its first token was long ago");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn key_published_two_seconds_after_its_first_token_is_never_unknown() {
     let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
     for timeout in ["5s", "0.5s"] {
@@ -292,7 +291,7 @@ fn key_published_two_seconds_after_its_first_token_is_never_unknown() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn in_a_flood_of_unknown_key_ids_a_rotated_key_works_within_five_seconds() {
     let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
     let (genuine, forged) = (new.token(&payload(START)), SigningKey::b("forged").token(&payload(START)));
@@ -330,7 +329,7 @@ fn in_a_flood_of_unknown_key_ids_a_rotated_key_works_within_five_seconds() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn new_key_is_found_after_the_clock_was_set_back() {
     let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
     let mut scene = with_keys(&old);
@@ -355,7 +354,7 @@ fn new_key_is_found_after_the_clock_was_set_back() {
     assert_eq!(scene.reason_of(stream), Some("authorized"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_new_key_is_found_by_the_request_that_brings_it() {
     let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
     let mut scene = with_keys(&old);
@@ -366,7 +365,7 @@ fn a_new_key_is_found_by_the_request_that_brings_it() {
     assert_eq!(scene.reason_of(stream), Some("authorized"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn unknown_key_id_is_rejected_only_by_a_fetch_that_began_after_its_request() {
     let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
     let mut scene = with_keys(&old);
@@ -381,7 +380,7 @@ fn unknown_key_id_is_rejected_only_by_a_fetch_that_began_after_its_request() {
     assert_eq!(scene.reason_of(stream), Some("authorized"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn key_that_is_no_longer_published_verifies_nothing() {
     let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
     let mut scene = with_keys(&old);
@@ -400,7 +399,7 @@ fn key_that_is_no_longer_published_verifies_nothing() {
     assert_eq!(scene.reason_of(stream), Some("key_unknown"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn the_last_good_set_survives_every_kind_of_failure_until_it_is_too_old() {
     let key = SigningKey::a("k1");
     let mut scene = with_keys(&key);
@@ -437,7 +436,7 @@ fn the_last_good_set_survives_every_kind_of_failure_until_it_is_too_old() {
     assert_eq!(scene.reason_of(stale), Some("keys_unavailable"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn refresh_is_early_and_cache_control_can_only_shorten_it() {
     let key = SigningKey::a("k1");
     // With full jitter a refresh comes at the end of the freshness, with none at four fifths of it.
@@ -466,7 +465,7 @@ fn refresh_is_early_and_cache_control_can_only_shorten_it() {
     assert_eq!(scene.tick().len(), 1);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn request_has_its_own_deadline_when_the_callout_never_ends() {
     let mut scene = Scene::new();
     let token = SigningKey::a("k1").token(&payload(START));
@@ -493,7 +492,7 @@ fn request_has_its_own_deadline_when_the_callout_never_ends() {
     assert_eq!(scene.request(&token).1, Some("authorized"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn closed_stream_is_never_decided_and_strands_no_other_request() {
     let mut scene = Scene::new();
     let key = SigningKey::a("k1");
@@ -515,7 +514,7 @@ fn closed_stream_is_never_decided_and_strands_no_other_request() {
     assert_eq!(scene.decided.len(), BATCH);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn pending_requests_are_bounded_in_number_and_bytes() {
     let token = SigningKey::a("k1").token(&payload(START));
     // Anybody can make up a token that waits for a key: half of the places are for them.
@@ -535,7 +534,7 @@ fn pending_requests_are_bounded_in_number_and_bytes() {
 }
 
 /// A flood of tokens of one issuer takes no place of another one's, nor of a token that is known.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn unknown_key_ids_use_their_issuers_share_of_half_of_the_capacity() {
     let (old, opaque) = (SigningKey::a("old"), "0123456789abcdef");
     let configuration = json!({
@@ -579,7 +578,7 @@ fn unknown_key_ids_use_their_issuers_share_of_half_of_the_capacity() {
     assert_eq!(scene.request(opaque).1, None);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_clock_that_jumps_neither_stops_refreshes_nor_drops_keys() {
     let key = SigningKey::a("k1");
     let mut scene = with_keys(&key);
@@ -591,7 +590,7 @@ fn a_clock_that_jumps_neither_stops_refreshes_nor_drops_keys() {
     assert_eq!(scene.tick().len(), 1, "the refresh is not put off for a day");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn rejections_that_need_no_key_are_immediate_and_cause_no_fetch() {
     let mut scene = Scene::new();
     let fetch = scene.tick_begins_a_fetch();
@@ -618,7 +617,7 @@ fn metadata(issuer: &str, jwks_uri: &str) -> CalloutResult {
     answer_of(200, None, &json!({ "issuer": issuer, "jwks_uri": jwks_uri }))
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn keys_of_an_issuer_are_found_by_its_metadata() {
     let mut scene = discovering();
     let key = SigningKey::a("k1");
@@ -640,7 +639,7 @@ fn keys_of_an_issuer_are_found_by_its_metadata() {
     assert_eq!(scene.tick_begins_a_fetch().request.address.to_string(), "https://idp.example/keys");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn metadata_with_a_foreign_issuer_or_key_address_are_rejected() {
     let ours = "https://idp.example/realms/a";
     for (answer, name) in [
@@ -667,7 +666,7 @@ fn metadata_with_a_foreign_issuer_or_key_address_are_rejected() {
     assert_eq!(fault.name(), "no_metadata");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn keys_fetched_by_another_worker_decide_pending_requests() {
     let key = SigningKey::a("k1");
     let token = key.token(&payload(START));
@@ -701,7 +700,7 @@ fn keys_fetched_by_another_worker_decide_pending_requests() {
     assert_eq!(here.request(&key.token(&payload(here.now.as_secs()))).1, Some("authorized"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn key_set_of_another_worker_saves_the_fetch_requested_before_the_first_tick() {
     let key = SigningKey::a("k1");
     let (mut here, mut there) = (Scene::new(), Scene::new());
@@ -741,7 +740,7 @@ fn fetches_for(worker: &mut Scene, lease: &mut Option<KeyLease>, kid: &str) -> W
     fetch
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn earlier_fetch_of_another_worker_does_not_make_a_key_id_unknown() {
     let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
     let (mut here, mut there, mut lease) = two_workers(&old);
@@ -760,7 +759,7 @@ fn earlier_fetch_of_another_worker_does_not_make_a_key_id_unknown() {
 }
 
 /// What a worker reads in the lease tells it which fetches began later.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn later_fetch_of_another_worker_decides_like_a_local_fetch() {
     let old = SigningKey::a("old");
     let (mut here, mut there, mut lease) = two_workers(&old);
@@ -784,7 +783,7 @@ fn later_fetch_of_another_worker_decides_like_a_local_fetch() {
     assert_eq!(here.reason_of(waiting), Some("key_unknown"), "the last one began after the lease was read");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn fetch_postponed_for_another_worker_is_made_later() {
     let key = SigningKey::a("k1");
     let mut scene = with_keys(&key);
@@ -799,7 +798,7 @@ fn fetch_postponed_for_another_worker_is_made_later() {
     assert_eq!(scene.tick().len(), 1);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn broken_or_stale_shared_records_are_ignored() {
     let key = SigningKey::a("k1");
     let mut there = Scene::new();
@@ -821,7 +820,7 @@ fn broken_or_stale_shared_records_are_ignored() {
 }
 
 /// After the clock was set back all that was shared ended in the future.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn record_from_before_a_clock_step_back_is_used_then_renewed_and_blocks_no_later_record() {
     let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
     let mut there = Scene::new();
@@ -843,7 +842,7 @@ fn record_from_before_a_clock_step_back_is_used_then_renewed_and_blocks_no_later
     assert_eq!(here.request(&new.token(&payload(START))).1, Some("authorized"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_worker_is_ready_when_it_holds_keys_of_every_provider() {
     let provider = |domain: &str| json!({ "okta": { "domain": domain }, "audiences": ["a"], "upstream": "okta" });
     let configuration = json!({ "readiness_path": "/ready",
@@ -868,7 +867,7 @@ fn a_worker_is_ready_when_it_holds_keys_of_every_provider() {
     assert_eq!(ask(&mut scene, "GET", "/ready"), 503, "keys that are too old are no keys");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn deadline_of_a_pending_request_is_not_extended_when_the_clock_is_set_back() {
     let mut scene = Scene::new();
     let (stream, reason) = scene.request(&SigningKey::a("k1").token(&payload(START)));
@@ -898,7 +897,7 @@ fn forged(kid: &str, number: usize) -> String {
     )
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_key_replaced_under_the_same_kid_is_found_by_the_request_that_brings_it() {
     let (old, new) = (SigningKey::a("k1"), SigningKey::b("k1"));
     let mut scene = with_keys(&old);
@@ -919,7 +918,7 @@ fn a_key_replaced_under_the_same_kid_is_found_by_the_request_that_brings_it() {
     assert_eq!(scene.tick(), []);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn forged_tokens_with_a_cached_kid_cause_one_fetch_in_ten_seconds_and_only_the_first_waits() {
     let key = SigningKey::a("k1");
     let mut scene = with_keys(&key);
@@ -940,7 +939,7 @@ fn forged_tokens_with_a_cached_kid_cause_one_fetch_in_ten_seconds_and_only_the_f
 }
 
 /// A token that was rejected is remembered for seconds. That must not keep its client from the key that replaced the one held.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_token_that_was_rejected_before_is_verified_with_the_key_that_replaced_the_one_held() {
     let (old, new) = (SigningKey::a("k1"), SigningKey::b("k1"));
     let token = new.token(&payload(START));
@@ -972,7 +971,7 @@ fn a_token_that_was_rejected_before_is_verified_with_the_key_that_replaced_the_o
     assert_eq!(scene.reason_of(retry), Some("authorized"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn failed_signature_is_401_also_when_no_fetch_can_be_made() {
     let key = SigningKey::a("k1");
     let is_rejected_at_once = |scene: &mut Scene, context: &str| {
@@ -1024,7 +1023,7 @@ fn failed_signature_is_401_also_when_no_fetch_can_be_made() {
     assert_eq!(scene.request(&forged("k1", 2)).1, Some("signature_invalid"), "that fetch began after its failure");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn forged_tokens_with_every_cached_kid_leave_a_fetch_for_a_new_key() {
     let keys: Vec<SigningKey> = (0..20).map(|number| SigningKey::a(&format!("k{number}"))).collect();
     let held: Vec<&SigningKey> = keys.iter().collect();
@@ -1067,7 +1066,7 @@ fn forged_tokens_with_every_cached_kid_leave_a_fetch_for_a_new_key() {
 }
 
 /// Hardly any token whose signature fails is genuine: those that wait take few places.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn failed_signatures_use_an_eighth_of_their_issuers_capacity() {
     let key = SigningKey::a("k1");
     let mut scene = Scene::with_limits(ParkingLimits { requests: 600, bytes: usize::MAX });
@@ -1083,7 +1082,7 @@ fn failed_signatures_use_an_eighth_of_their_issuers_capacity() {
 }
 
 /// A set with keys that have no id has candidates for every token: what it names is not remembered.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn forged_key_ids_for_keys_without_an_id_count_as_one() {
     let old = SigningKey::a("k1");
     let mut without_id = key_set(&[&old]);
@@ -1109,7 +1108,7 @@ fn forged_key_ids_for_keys_without_an_id_count_as_one() {
     assert_eq!(scene.reason_of(waiting), Some("authorized"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn inline_keys_are_never_fetched_again() {
     let key = SigningKey::a("k1");
     let configuration = json!({ "providers": { "a": { "issuer": signing::ISSUER, "audiences": ["api://default"],
@@ -1120,7 +1119,7 @@ fn inline_keys_are_never_fetched_again() {
     assert_eq!(scene.tick(), []);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_key_replaced_under_the_same_kid_is_found_by_the_fetch_of_another_worker() {
     let (old, new) = (SigningKey::a("k1"), SigningKey::b("k1"));
     let (mut here, mut there, mut lease) = two_workers(&old);
@@ -1145,7 +1144,7 @@ fn a_key_replaced_under_the_same_kid_is_found_by_the_fetch_of_another_worker() {
 }
 
 /// What that fetch brought is judged first; no second one is made where it is enough.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn other_keys_fetched_by_another_worker_save_the_fetch_for_a_failed_signature() {
     let (old, new) = (SigningKey::a("k1"), SigningKey::b("k1"));
     let (mut here, mut there, mut lease) = two_workers(&old);
@@ -1168,7 +1167,7 @@ fn other_keys_fetched_by_another_worker_save_the_fetch_for_a_failed_signature() 
 }
 
 /// Another worker's set may be an hour old when this one takes it over.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn failed_signature_is_verified_again_after_an_old_set_of_another_worker() {
     let (old, new) = (SigningKey::a("k1"), SigningKey::b("k1"));
     let mut there = with_keys(&old);

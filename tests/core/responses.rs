@@ -7,7 +7,6 @@ use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use okta_proxy_wasm::engine::{ParkingLimits, Verdict};
 use okta_proxy_wasm::http::{HeaderValue, LocalResponse, RequestHead, is_token};
 use serde_json::{Value, json};
-use wasm_bindgen_test::wasm_bindgen_test;
 
 const TWO_FACTORS: &str = "urn:okta:loa:2fa:any";
 const PAGE: (&str, &str) = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
@@ -195,7 +194,7 @@ fn assert_ordinary(reply: &LocalResponse, case: &Case, realm: &str) {
     assert_eq!(all(reply, "retry-after"), if case.status == 503 { &["1"][..] } else { &[] });
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn every_rejection_has_the_configured_response_format() {
     for detail in ["terse", "reason"] {
         let of = |format| json!({ "realm": "acme", "format": format, "detail": detail });
@@ -240,7 +239,7 @@ fn every_rejection_has_the_configured_response_format() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn configured_bodies_and_headers_are_added_to_the_headers_of_the_filter() {
     let custom = |status: u16| json!({ "body": format!("<h1>{status}</h1>"), "content_type": "text/html; charset=utf-8", "headers": { "X-Support": format!("s{status}") } });
     let mut gate = Gate::new(json!({ "realm": "acme", "detail": "reason", "custom": {
@@ -263,7 +262,7 @@ fn configured_bodies_and_headers_are_added_to_the_headers_of_the_filter() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn grpc_client_gets_a_message_and_is_never_redirected() {
     let responses = json!({ "realm": "acme", "login": { "url": LOGIN }, "cors": { "allow_origins": ["*"] },
         "custom": { "unauthorized": { "body": "<h1>401</h1>", "content_type": "text/html", "headers": { "x-support": "1" } } } });
@@ -297,7 +296,7 @@ fn grpc_client_gets_a_message_and_is_never_redirected() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn browser_is_redirected_to_sign_in_where_it_helps_and_other_clients_get_the_error() {
     let mut gate = Gate::configured(redirecting(json!({ "url": LOGIN })));
     let navigations: [&[(&str, &str)]; 5] = [
@@ -349,7 +348,7 @@ fn browser_is_redirected_to_sign_in_where_it_helps_and_other_clients_get_the_err
     assert_eq!(statuses, [401, 401, 401, 400, 400, 403, 403, 403, 302, 503]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn browser_returns_to_the_requested_url_without_a_token() {
     let location = |login: Value, path: &'static str, more: &[(&str, &str)]| {
         let mut configuration = redirecting(login);
@@ -402,7 +401,7 @@ fn browser_returns_to_the_requested_url_without_a_token() {
 }
 
 /// The host leaves the body out, and could not tell its length and type if it were not given.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn rejection_of_head_equals_the_rejection_of_get() {
     let custom = json!({ "unauthorized": { "body": "<h1>401</h1>", "content_type": "text/html" } });
     for responses in
@@ -417,7 +416,7 @@ fn rejection_of_head_equals_the_rejection_of_get() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn only_scripts_of_allowed_origins_can_read_a_rejection() {
     let app = "https://app.acme.com";
     let origins: [(&[&str], bool); 10] = [
@@ -479,7 +478,7 @@ fn only_scripts_of_allowed_origins_can_read_a_rejection() {
 }
 
 /// A request that waits takes along what its answer depends on.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn pending_request_gets_the_same_response() {
     let mut configuration = redirecting(json!({ "url": LOGIN }));
     configuration["responses"]["cors"] = json!({ "allow_origins": ["https://app.acme.com"] });
@@ -499,7 +498,7 @@ fn pending_request_gets_the_same_response() {
     assert_eq!(all(replies[2], "location"), [format!("{LOGIN}?return_to=%2Fa")]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn response_holds_no_byte_of_the_token_and_no_address_chosen_by_the_client() {
     let login = "https://app.acme.com/login?tenant=7";
     let mut configuration = redirecting(json!({ "url": login }));

@@ -8,7 +8,6 @@ use okta_proxy_wasm::engine::{Decision, Verdict};
 use okta_proxy_wasm::http::{HeaderName, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
-use wasm_bindgen_test::wasm_bindgen_test;
 
 /// Fields of a request.
 type Fields<'a> = &'a [(&'a str, &'a str)];
@@ -75,7 +74,7 @@ fn audit(decision: &Decision) -> Value {
     serde_json::from_str(&decision.audit.to_json()).unwrap()
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn each_access_kind_decides_each_credential_as_documented() {
     let (good, expired) = (token(json!({})), token(json!({ "exp": NOW - 3600 })));
     let bad = SigningKey::b("k1").token(&payload(NOW));
@@ -120,7 +119,7 @@ fn each_access_kind_decides_each_credential_as_documented() {
     assert_eq!(reason(&Gate::new(&configured(json!({ "default_rule": {} }))).get("/a", "")), "token_missing");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn request_allowed_without_a_token_forwards_no_identity_and_no_credential() {
     let mut gate = Gate::new(&configured(json!({
         "rules": [{ "match": { "path": "/public" }, "access": "public" }, { "match": { "path": "/optional" }, "access": "optional" }],
@@ -171,7 +170,7 @@ fn request_allowed_without_a_token_forwards_no_identity_and_no_credential() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn bad_token_is_rejected_where_a_token_is_optional() {
     // H6 of `attack_cases.rs`: anonymous-allowed route + invalid token.
     let mut gate = ruled(json!([{ "match": { "path_prefix": "/shop" }, "access": "optional" }]));
@@ -199,7 +198,7 @@ fn bad_token_is_rejected_where_a_token_is_optional() {
     assert_eq!((reason(&basic), edits(&basic)), ("no_token_required", vec!["-authorization".to_owned()]));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn deny_rule_rejects_every_request_with_any_credential() {
     let mut gate = Gate::new(&configured(json!({
         "rules": [{ "name": "internal", "match": { "path_prefix": "/internal" }, "access": "deny" }],
@@ -227,7 +226,7 @@ fn deny_rule_rejects_every_request_with_any_credential() {
     assert_eq!(gate.0.signatures_verified(), 0);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn preflight_requires_all_headers_that_a_browser_sends() {
     let origin = ("origin", "https://app.acme.com");
     let wanted = ("access-control-request-method", "PUT");
@@ -290,7 +289,7 @@ fn preflight_requires_all_headers_that_a_browser_sends() {
     assert_eq!(reason(&decision), "token_missing");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn challenge_names_the_missing_requirement_and_nothing_else() {
     let realm = r#"Bearer realm="acme \"a\\b\" 50%""#;
     let mut gate = Gate::new(&configured(json!({ "responses": { "realm": "acme \"a\\b\" 50%" }, "rules": [
@@ -374,7 +373,7 @@ fn challenge_names_the_missing_requirement_and_nothing_else() {
     assert_eq!(reason(&meets.get("/", &self::token(strong))), "authorized");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn only_the_first_matching_rule_decides() {
     let scoped = |scope: &str| json!({ "scopes": [scope] });
     let mut gate = Gate::new(&configured(json!({ "rules": [
@@ -416,7 +415,7 @@ fn only_the_first_matching_rule_decides() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn host_rule_matches_every_spelling_of_its_host_and_no_other() {
     let mut gate = Gate::new(&configured(json!({ "insecure_ambiguous_hosts": true, "rules": [
         { "name": "status", "match": { "hosts": ["status.acme.com"] }, "access": "public" },
@@ -456,7 +455,7 @@ fn host_rule_matches_every_spelling_of_its_host_and_no_other() {
 }
 
 /// Envoy's virtual hosts compare the host as written: `static.acme.com:81` is served by the virtual host `*`.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn host_that_matches_another_rule_before_normalisation_is_rejected() {
     let spellings = ["static.acme.com:81", "static.acme.com:80", "static.acme.com.", "Static.Acme.com.:443"];
     for access in ["public", "optional", "token", "deny"] {
@@ -502,7 +501,7 @@ fn host_that_matches_another_rule_before_normalisation_is_rejected() {
 }
 
 /// uWSGI, mod_wsgi, werkzeug, wsgiref, Bottle and Hypercorn execute `delete` as `DELETE`.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_method_with_a_lower_case_letter_is_rejected() {
     let documents = [
         json!({}),
@@ -528,7 +527,7 @@ fn a_method_with_a_lower_case_letter_is_rejected() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn ambiguous_target_is_rejected_before_any_rule_and_only_where_there_are_rules() {
     let rules = json!([{ "name": "all", "match": { "path_prefix": "/" }, "access": "public" },
                        { "match": { "path_prefix": "/admin" }, "access": "deny" }]);
@@ -594,7 +593,7 @@ fn ambiguous_target_is_rejected_before_any_rule_and_only_where_there_are_rules()
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn report_only_rule_allows_a_valid_token_and_rejects_any_other() {
     let documents = [
         json!({ "rules": [{ "name": "trial", "require": { "scopes": ["beta"], "groups": ["beta"] }, "report_only": true }] }),
@@ -637,7 +636,7 @@ fn report_only_rule_allows_a_valid_token_and_rejects_any_other() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn cached_token_is_checked_against_the_rule_of_each_request() {
     // K1 and F6 of `attack_cases.rs`: what a token is may be remembered, what it may do is not.
     let mut gate = ruled(json!([
@@ -675,7 +674,7 @@ fn cached_token_is_checked_against_the_rule_of_each_request() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn token_of_one_tenant_is_rejected_on_the_route_of_another() {
     // F5 of `attack_cases.rs`: by audience, by claim, by client, and by issuer.
     let tenant = |tenant: &str| {
@@ -713,7 +712,7 @@ fn token_of_one_tenant_is_rejected_on_the_route_of_another() {
     assert_eq!(reason(&gate.get("/a", &of(&b, "https://a.example"))), "signature_invalid");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn audit_record_names_the_rule_and_the_rejected_subject() {
     let mut gate = ruled(json!([
         { "name": "open", "match": { "path": "/open" }, "access": "public" },
@@ -742,7 +741,7 @@ fn audit_record_names_the_rule_and_the_rejected_subject() {
     assert_eq!(audit(&gate.get("/pay", "")), record);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn pending_request_is_decided_under_the_rule_of_its_own_path() {
     let mut gate = Gate::new(&json!({
         "providers": { "okta": { "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "okta" } },

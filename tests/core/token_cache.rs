@@ -11,7 +11,6 @@ use okta_proxy_wasm::engine::Decision;
 use okta_proxy_wasm::http::HeaderEdit;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
-use wasm_bindgen_test::wasm_bindgen_test;
 
 const SKEW: u64 = 120;
 
@@ -77,7 +76,7 @@ fn numbered(key: &SigningKey, number: usize) -> String {
     key.token(&with(&payload(START), json!({ "jti": format!("AT.{number}") })))
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn token_is_verified_once_and_decided_alike_afterwards() {
     let key = SigningKey::a("k1");
     let mut scene = Scene::holding(&[&key]);
@@ -97,7 +96,7 @@ fn token_is_verified_once_and_decided_alike_afterwards() {
     assert_eq!(scene.signatures_verified(), 1);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn another_encoding_of_a_cached_token_is_verified_by_itself() {
     let key = SigningKey::a("k1");
     let mut scene = Scene::holding(&[&key]);
@@ -121,7 +120,7 @@ fn another_encoding_of_a_cached_token_is_verified_by_itself() {
     assert_eq!(scene.decide_token(&token), ("authorized", 0));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn cached_token_is_rejected_after_exp_and_before_nbf() {
     let key = SigningKey::a("k1");
     let token = key.token(&with(&payload(START), json!({ "nbf": START + 5 })));
@@ -139,7 +138,7 @@ fn cached_token_is_rejected_after_exp_and_before_nbf() {
     assert_eq!(scene.at(START).decide_token(&token).0, "authorized");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn withdrawn_key_invalidates_the_cached_tokens_that_it_verified() {
     let (a, b) = (SigningKey::a("k1"), SigningKey::b("k2"));
     let (by_a, by_b) = (a.token(&payload(START)), b.token(&payload(START)));
@@ -164,7 +163,7 @@ fn withdrawn_key_invalidates_the_cached_tokens_that_it_verified() {
     assert_eq!(scene.decide_token(&by_a), ("signature_invalid", 0));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn key_set_older_than_max_stale_validates_no_token() {
     let key = SigningKey::a("k1");
     let long = key.token(&with(&payload(START), json!({ "exp": START + 200_000 })));
@@ -174,7 +173,7 @@ fn key_set_older_than_max_stale_validates_no_token() {
     assert_eq!(scene.at(START + 24 * 3600).decide_token(&long), ("parked", 0));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn bad_tokens_never_evict_a_good_one() {
     let (key, other) = (SigningKey::a("k1"), SigningKey::b("k1"));
     let mut scene = Scene::of(&json!({ "max_tokens": 1 }), &[&key]);
@@ -202,7 +201,7 @@ fn bad_tokens_never_evict_a_good_one() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn bad_signature_is_cached_for_five_seconds_and_only_with_the_same_keys() {
     let key = SigningKey::a("k1");
     let mut scene = Scene::holding(&[&key]);
@@ -224,7 +223,7 @@ fn bad_signature_is_cached_for_five_seconds_and_only_with_the_same_keys() {
     assert_eq!(scene.decide_token(&bad), ("authorized", 1));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn least_recently_used_entry_is_evicted() {
     let key = SigningKey::a("k1");
     let mut scene = Scene::of(&json!({ "max_tokens": 2 }), &[&key]);
@@ -239,7 +238,7 @@ fn least_recently_used_entry_is_evicted() {
     assert_eq!(checked, BTreeMap::from([(0, vec![1, 0, 0]), (1, vec![1, 1]), (2, vec![1, 1, 0])]));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn cache_bytes_are_bounded_and_without_capacity_every_token_is_verified() {
     let key = SigningKey::a("k1");
     let judged = |cache: Value, tokens: &[&String]| {
@@ -255,7 +254,7 @@ fn cache_bytes_are_bounded_and_without_capacity_every_token_is_verified() {
     assert_eq!(judged(json!({ "max_tokens": 0 }), &[one, one, bad, bad]), [1, 1, 1, 1]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn many_pending_requests_with_one_token_cause_one_verification() {
     let key = SigningKey::a("k1");
     let mut scene = Scene::holding(&[]);

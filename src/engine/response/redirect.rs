@@ -114,9 +114,8 @@ fn is_divisive(escape: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn a_page_is_accepted_where_it_is_named_with_a_weight() {
         for accept in [
             "text/html",
@@ -145,7 +144,7 @@ mod tests {
         }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn only_a_place_here_is_returned_to() {
         for target in [
             "/",

@@ -1,7 +1,6 @@
 use std::collections::HashMap;
 
 use super::*;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 const LIMITS: CacheLimits = CacheLimits { tokens: 3, bytes: 4 * ENTRY_BYTES };
 
@@ -48,13 +47,13 @@ fn agrees_with_a_list<S: BuildHasher + Clone + Default>() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn cache_agrees_with_a_list_in_order_of_use() {
     agrees_with_a_list::<RandomHasher>();
     agrees_with_a_list::<EndOfToken>();
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn entry_larger_than_the_cache_is_not_cached_and_evicts_nothing() {
     let mut cache = cache::<RandomHasher>();
     cache.insert(text(1), 1, 10);
@@ -64,7 +63,7 @@ fn entry_larger_than_the_cache_is_not_cached_and_evicts_nothing() {
 }
 
 /// Tokens with the same end have one hash.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn tokens_with_the_same_end_have_two_entries() {
     let end = "e".repeat(HASHED_BYTES);
     let (one, two) = (format!("one{end}"), format!("two{end}"));
@@ -76,7 +75,7 @@ fn tokens_with_the_same_end_have_two_entries() {
     assert_eq!(cache.entries.get_valid(one.as_bytes(), |_| true), Some(&1));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn token_that_comes_once_evicts_nothing_from_a_full_cache() {
     let mut cache = cache::<RandomHasher>();
     (0..3).for_each(|number| cache.insert(text(number), number, 0));

@@ -2,7 +2,7 @@
 
 use super::*;
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn two_thousand_requests_with_one_cold_token_are_one_call() {
     let mut scene = scene();
     let waiting = scene.introspection.arrived();
@@ -20,7 +20,7 @@ fn two_thousand_requests_with_one_cold_token_are_one_call() {
     assert_eq!(scene.introspection.stats(scene.now).asked, 0);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_flood_of_random_tokens_costs_no_more_than_its_share_and_touches_no_known_one() {
     let mut scene = scene_with(|settings| settings.requests_per_minute = NonZeroU32::new(100).unwrap());
     for user in 0..40 {
@@ -69,7 +69,7 @@ fn a_flood_of_random_tokens_costs_no_more_than_its_share_and_touches_no_known_on
     assert_eq!(scene.introspection.stats(scene.now).active, 40);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn queue_and_cache_are_bounded() {
     let mut scene = scene_with(|settings| settings.requests_per_minute = NonZeroU32::new(1_000_000).unwrap());
     let told: Vec<String> = (0..2000).map(|token| scene.look_up(&format!("t{token}"))).collect();
@@ -101,7 +101,7 @@ fn queue_and_cache_are_bounded() {
     assert_eq!(small.look_up("t999"), "Fresh alice@acme.com", "no number of bad tokens pushes a good one out");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn pending_calls_alone_need_no_tick() {
     let mut scene = scene_with(|settings| settings.requests_per_minute = NonZeroU32::new(1_000_000).unwrap());
     let due = |scene: &Scene| scene.introspection.next_due(scene.now);

@@ -40,7 +40,7 @@ fn respond_as(scene: &mut Scene, number: u64, is_active: bool) -> CallEnd {
     scene.finish_as(call, Sequence::new(number), response(200, body))
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn responses_keep_their_ttl_when_the_clock_is_set_back() {
     let mut scene = scene();
     respond_as(&mut scene, 1, true);
@@ -58,7 +58,7 @@ fn responses_keep_their_ttl_when_the_clock_is_set_back() {
     assert_eq!(scene.look_up("t"), "wait");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn pending_request_gets_the_response_of_a_later_call_whatever_the_clock() {
     for step in [hour_before(100), at(100), at(HOUR)] {
         let mut scene = scene_with(|settings| settings.cache_ttl = Duration::ZERO);
@@ -85,7 +85,7 @@ fn pending_request_gets_the_response_of_a_later_call_whatever_the_clock() {
     assert!(failing.look_up_since("t", waiting).starts_with("unavailable"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn call_without_an_end_times_out_when_the_clock_is_set_back() {
     let mut scene = scene();
     let waiting = scene.introspection.arrived();
@@ -104,7 +104,7 @@ fn call_without_an_end_times_out_when_the_clock_is_set_back() {
 /// What it is about, what is held, what is shared, and the result.
 type Case = (&'static str, Option<(u64, bool)>, Vec<SharedResponse>, &'static str);
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn newer_sequence_number_wins_between_two_responses() {
     let (now, before, later) = (hour_before(31_000), hour_before(30_000), at(0));
     // Refused for five seconds, and that is over.
@@ -158,7 +158,7 @@ fn newer_sequence_number_wins_between_two_responses() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_newer_refusal_ends_what_was_active_however_old_it_is() {
     for refusal in [shared(6, false, at(0), at(0)), shared(6, false, hour_before(1000), hour_before(1000))] {
         for is_learned_by_a_call in [false, true] {
@@ -200,7 +200,7 @@ fn a_newer_refusal_ends_what_was_active_however_old_it_is() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn failed_call_does_not_revive_an_older_response() {
     let store = Rc::new(Store::default());
     let mut scene = scene_among(&store, Duration::ZERO);
@@ -222,7 +222,7 @@ fn failed_call_does_not_revive_an_older_response() {
     assert_eq!(scene.look_up("t"), "Fresh elsewhere");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn own_response_older_than_a_shared_one_does_not_count() {
     let store = Rc::new(Store::default());
     let mut scene = scene_among(&store, Duration::ZERO);
@@ -237,7 +237,7 @@ fn own_response_older_than_a_shared_one_does_not_count() {
     assert_eq!(scene.look_up_since("t", waiting), "inactive");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn response_without_a_lease_is_not_shared_and_counts_here() {
     let mut scene = scene();
     for (is_active, expected) in [(true, "Fresh alice@acme.com"), (false, "inactive")] {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn invalid_response_is_indeterminate_and_never_active_or_inactive() {
     let long = answer(&json!({"x": "a".repeat(10 * 1024 * 1024)}));
     let truncated = answer(&json!({}))[..100].to_vec();
@@ -42,7 +42,7 @@ fn invalid_response_is_indeterminate_and_never_active_or_inactive() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn stale_responses_serve_only_where_configured_for_a_time_and_never_past_inactive() {
     let error = || response(500, Vec::new());
     let mut strict = scene();
@@ -96,7 +96,7 @@ fn stale_responses_serve_only_where_configured_for_a_time_and_never_past_inactiv
     assert!(!scene.look_up("t").contains("Stale"), "never past exp");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn tokens_that_make_the_endpoint_fail_open_the_breaker_of_their_class_only() {
     let mut scene = scene_with(|settings| settings.cache_ttl = Duration::from_secs(1));
     scene.make_active("user");
@@ -122,7 +122,7 @@ fn tokens_that_make_the_endpoint_fail_open_the_breaker_of_their_class_only() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn failing_endpoint_is_paused_and_then_probed_once() {
     let mut scene = scene();
     for token in 0..10 {
@@ -159,7 +159,7 @@ fn failing_endpoint_is_paused_and_then_probed_once() {
     assert_eq!(scene.calls().len(), 10);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_429_silences_everybody_for_as_long_as_the_server_says() {
     let mut scene = scene_with(|settings| settings.stale_if_error = Duration::from_secs(600));
     scene.make_active("user");
@@ -181,7 +181,7 @@ fn a_429_silences_everybody_for_as_long_as_the_server_says() {
     assert_eq!(taken, Acquire::Exhausted(LimitReached::Blocked(Duration::from_secs(20))));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn credentials_that_are_refused_are_not_tried_again_and_again() {
     let mut scene = scene();
     scene.look_up("t");
@@ -192,7 +192,7 @@ fn credentials_that_are_refused_are_not_tried_again_and_again() {
     assert_eq!(scene.calls(), []);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn call_without_an_end_times_out() {
     let mut scene = scene();
     let waiting = scene.introspection.arrived();
@@ -216,7 +216,7 @@ fn discovered() -> Scene {
     })
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn an_endpoint_is_found_at_its_issuers_own_host() {
     let mut scene = discovered();
     assert_eq!(scene.calls(), [], "nobody needs it yet");
@@ -245,7 +245,7 @@ fn an_endpoint_is_found_at_its_issuers_own_host() {
     assert_eq!(scene.calls().remove(0).purpose, Purpose::Metadata(0));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn metadata_that_leads_elsewhere_or_nowhere_is_a_failure_that_backs_off() {
     for (endpoint, fault) in [
         (json!("https://evil.example/i"), MetadataFault::ForeignAddress),

@@ -43,7 +43,7 @@ fn limited(requests_per_minute: u32) -> Scene {
     scene_with(|settings| settings.requests_per_minute = NonZeroU32::new(requests_per_minute).unwrap())
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn abandoned_call_is_not_made_and_not_counted() {
     let mut scene = limited(2);
     for token in ["a", "b", "c"] {
@@ -62,7 +62,7 @@ fn abandoned_call_is_not_made_and_not_counted() {
     assert!(scene.look_up("e").starts_with("unavailable"), "one call for unknown tokens, and it was made");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_call_that_waits_for_another_worker_is_dropped_with_its_request_and_given_back() {
     let mut scene = limited(2);
     scene.look_up("t");
@@ -75,7 +75,7 @@ fn a_call_that_waits_for_another_worker_is_dropped_with_its_request_and_given_ba
     assert_eq!(scene.calls().len(), 1);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn address_is_requested_only_when_it_decides_about_a_call() {
     let mut scene = limited(10);
     scene.make_active("known");
@@ -95,7 +95,7 @@ fn address_is_requested_only_when_it_decides_about_a_call() {
     assert_eq!(scene.look_up_from(Sender::NotRequested, "late"), "unavailable", "nobody can have a call");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn an_address_over_its_share_is_refused_at_once_and_another_one_is_not() {
     let mut scene = limited(150);
     let mut made = 0;
@@ -114,7 +114,7 @@ fn an_address_over_its_share_is_refused_at_once_and_another_one_is_not() {
     assert_eq!(scene.look_up_from(Sender::Anonymous, "somebody"), "wait");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn addresses_take_turns_and_none_fills_the_queue_or_all_calls() {
     let mut scene = limited(100_000);
     let flood: Vec<&str> = (0..600).map(|number| scene.look_up_from(address(1), &format!("random{number}"))).collect();
@@ -144,7 +144,7 @@ fn addresses_take_turns_and_none_fills_the_queue_or_all_calls() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn requester_over_its_shared_share_is_dismissed_alone() {
     let mut scene = limited(600);
     for (sender, token) in [(1, "a"), (1, "b"), (2, "c")] {
@@ -176,7 +176,7 @@ fn requester_over_its_shared_share_is_dismissed_alone() {
     assert_eq!(scene.called_about().len(), 1);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn another_workers_429_counts_as_the_endpoints_failure() {
     for class in [BudgetClass::Unknown, BudgetClass::Established] {
         let mut scene = scene();
@@ -208,7 +208,7 @@ fn stating(limit: &str, remaining: &str, reset_in: u64, body: Vec<u8>) -> Callou
         .with_header("x-rate-limit-reset", Some(reset)))
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_stated_limit_lowers_ours_is_shared_when_it_changes_and_is_forgotten_in_time() {
     let mut scene = limited(600);
     for (limit, shared, effective) in [
@@ -229,7 +229,7 @@ fn a_stated_limit_lowers_ours_is_shared_when_it_changes_and_is_forgotten_in_time
     assert_eq!(scene.introspection.stats(scene.now).calls_per_minute, 600);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn last_call_that_the_server_allows_pauses_until_the_next_minute() {
     let mut scene = scene();
     for token in ["t", "u"] {
@@ -247,7 +247,7 @@ fn last_call_that_the_server_allows_pauses_until_the_next_minute() {
     assert_eq!(scene.calls().len(), 1);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn one_oauth_client_leaves_calls_to_others_whatever_its_tokens() {
     let mut scene = limited(150);
     let mut made = [0, 0];

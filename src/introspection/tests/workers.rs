@@ -4,7 +4,7 @@ use super::*;
 use std::cell::RefCell;
 use std::slice;
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn exhausted_shared_limit_is_waited_for_or_reported() {
     let mut scene = scene_with(|settings| settings.stale_if_error = Duration::from_secs(60));
     scene.make_active("user");
@@ -26,7 +26,7 @@ fn exhausted_shared_limit_is_waited_for_or_reported() {
     assert_eq!(scene.calls().len(), 2);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn shared_response_spares_a_call() {
     let (mut one, mut two) = (scene(), scene());
     for (changes, expected) in [(json!({}), "Fresh alice@acme.com"), (json!({"active": false}), "inactive")] {
@@ -88,7 +88,7 @@ fn spend_all(scene: &mut Scene) {
     assert!(scene.look_up("spender").starts_with("unavailable"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn shared_response_serves_where_no_call_may_be_made() {
     let (store, mut one, mut two) = two_workers(Duration::from_secs(60));
     for (token, changes) in [("alice", json!({"sub": "alice"})), ("gone", json!({"active": false}))] {
@@ -118,7 +118,7 @@ fn shared_response_serves_where_no_call_may_be_made() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn active_response_ended_by_an_invalid_one_is_not_adopted_again() {
     let (store, mut one, mut two) = two_workers(Duration::from_secs(60));
     one.look_up("t");
@@ -147,7 +147,7 @@ fn active_response_ended_by_an_invalid_one_is_not_adopted_again() {
     assert!(one.look_up("t").starts_with("unavailable"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_record_that_is_old_or_another_tokens_or_from_the_future_is_none() {
     let mut one = scene();
     one.look_up("t");
@@ -174,7 +174,7 @@ fn a_record_that_is_old_or_another_tokens_or_from_the_future_is_none() {
     assert!(!adopted(&|shared| shared.body.truncate(20), at(0)));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn call_waits_uncounted_while_another_worker_has_the_lease() {
     let mut scene = scene_with(|settings| settings.requests_per_minute = NonZeroU32::MIN);
     scene.look_up("t");

@@ -1,9 +1,8 @@
 use super::*;
 use crate::jose::KeySet;
 use crate::jose::signing_fixture::TestKey;
-use wasm_bindgen_test::wasm_bindgen_test;
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn integer_has_the_shortest_non_negative_form() {
     for (number, expected) in [
         (&b""[..], &b"\x02\x01\x00"[..]),
@@ -20,7 +19,7 @@ fn integer_has_the_shortest_non_negative_form() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn length_has_the_shortest_form() {
     for (length, expected) in [
         (0, &b"\x30\x00"[..]),
@@ -37,7 +36,7 @@ fn length_has_the_shortest_form() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn ecdsa_signature_is_encoded_as_two_integers() {
     let pair = |r: &[u8], s: &[u8]| ecdsa_signature(&[r, s].concat());
     assert_eq!(pair(b"\x01\x02", b"\x00\x03"), b"\x30\x07\x02\x02\x01\x02\x02\x01\x03");
@@ -50,7 +49,7 @@ fn ecdsa_signature_is_encoded_as_two_integers() {
 }
 
 /// The output of `openssl pkey -pubout -outform DER` for the same keys.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn public_keys_match_the_openssl_encoding() {
     for (key, expected) in [
         (
@@ -76,7 +75,7 @@ fn public_keys_match_the_openssl_encoding() {
 }
 
 /// Leading zeros in the JWK are accepted and not encoded.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn leading_zeros_of_a_modulus_are_not_encoded() {
     let (n, e) = (TestKey::RsaA.octets("n"), TestKey::RsaA.octets("e"));
     let padded = rsa_public_key(&[&[0, 0], &n[..]].concat(), &[&[0], &e[..]].concat());

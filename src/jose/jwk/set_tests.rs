@@ -1,6 +1,6 @@
 use super::*;
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn document_that_is_not_a_key_set_is_rejected() {
     for (text, expected) in [
         ("", KeySetFault::Malformed),
@@ -21,7 +21,7 @@ fn document_that_is_not_a_key_set_is_rejected() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn duplicate_member_rejects_the_document() {
     let good = TestKey::P256.public_jwk().to_string();
     let twice = |member: &str| format!(r#"{{"keys":[{},{member}}}]}}"#, good.strip_suffix('}').unwrap());
@@ -34,7 +34,7 @@ fn duplicate_member_rejects_the_document() {
 }
 
 /// A large set must not fail every request of the issuer.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn keys_over_the_limit_are_skipped_and_counted() {
     let keys = |count: usize| (0..count).map(|at| named(TestKey::P256, &format!("k{at}"))).collect::<Vec<_>>();
     for count in [1, 64, 65, 511, 512] {
@@ -54,7 +54,7 @@ fn keys_over_the_limit_are_skipped_and_counted() {
     assert_eq!(self::set(&unusable.into()).unwrap_err(), KeySetFault::NoUsableKey);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn document_over_the_size_limit_is_rejected() {
     let mut text = json!({"keys": [TestKey::Ed25519.public_jwk()]}).to_string().into_bytes();
     text.resize(MAX_KEY_SET_BYTES, b' ');
@@ -71,7 +71,7 @@ fn named(key: TestKey, id: &str) -> Value {
     with(key, &json!({ "kid": id }))
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn kid_is_compared_byte_for_byte() {
     let composed = "caf\u{e9}";
     let decomposed = "cafe\u{301}";
@@ -84,7 +84,7 @@ fn kid_is_compared_byte_for_byte() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn token_without_kid_has_at_most_four_candidates() {
     let keys: Vec<Value> = (0..9)
         .flat_map(|at| [named(TestKey::RsaA, &format!("rsa-{at}")), named(TestKey::P256, &format!("ec-{at}"))])
@@ -97,7 +97,7 @@ fn token_without_kid_has_at_most_four_candidates() {
     assert_eq!(ids(&set, None, Algorithm::EdDsa), [None; 0]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn keys_with_the_same_kid_are_all_candidates_up_to_four() {
     let set = set(&json!([
         named(TestKey::RsaA, "same"),
@@ -114,7 +114,7 @@ fn keys_with_the_same_kid_are_all_candidates_up_to_four() {
     assert_eq!(many.candidates(Some("same"), Algorithm::Rs256).len(), 4);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn keys_without_kid_are_candidates_for_an_unknown_kid() {
     let mut keys = vec![named(TestKey::RsaA, "k1")];
     keys.extend(vec![TestKey::RsaB.public_jwk(); 6]);
@@ -126,7 +126,7 @@ fn keys_without_kid_are_candidates_for_an_unknown_kid() {
     assert_eq!(ids(&set, Some("unknown"), Algorithm::EdDsa), [None; 0]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn key_supports_its_alg_or_all_algorithms_of_its_type() {
     let set =
         set(&json!([with(TestKey::RsaA, &json!({"kid": "k1", "alg": "PS256"})), named(TestKey::P384, "k2")])).unwrap();
@@ -147,7 +147,7 @@ fn key_supports_its_alg_or_all_algorithms_of_its_type() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn debug_output_of_a_key_shows_id_and_algorithm_only() {
     let set = set(&json!([with(TestKey::Ed25519, &json!({"kid": "k1", "alg": "EdDSA"}))])).unwrap();
     let shown = format!("{set:?}");

@@ -1,7 +1,6 @@
 use super::*;
 use crate::jose::signing_fixture::{TestKey, base64url};
 use serde_json::json;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 const KEYS: [TestKey; 5] = [TestKey::RsaA, TestKey::P256, TestKey::P384, TestKey::P521, TestKey::Ed25519];
 
@@ -34,7 +33,7 @@ fn ids(set: &KeySet, key_id: Option<&str>, algorithm: Algorithm) -> Vec<Option<S
     set.candidates(key_id, algorithm).into_iter().map(|key| key.id().map(str::to_owned)).collect()
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn supported_key_types_are_parsed_with_and_without_optional_members() {
     for key in KEYS {
         assert_eq!(fault(&key.public_jwk()), None, "{key:?}");
@@ -46,7 +45,7 @@ fn supported_key_types_are_parsed_with_and_without_optional_members() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn unusable_keys_of_a_mixed_set_are_skipped_with_their_fault() {
     let mixed = set(&json!([
         with(TestKey::RsaA, &json!({"kid": "good-1"})),
@@ -77,7 +76,7 @@ fn unusable_keys_of_a_mixed_set_are_skipped_with_their_fault() {
     assert_eq!(mixed.skipped(), expected);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn symmetric_key_is_rejected_whatever_its_other_members() {
     for jwk in [
         json!({"kty": "oct", "k": "AAAA"}),
@@ -97,7 +96,7 @@ fn symmetric_key_is_rejected_whatever_its_other_members() {
 /// The members that hold a key's private half or a part of it.
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn private_member_is_rejected_also_when_empty() {
     for key in KEYS {
         for member in PRIVATE {
@@ -113,7 +112,7 @@ fn private_member_is_rejected_also_when_empty() {
     assert_eq!(fault(&with(TestKey::RsaA, &additional_prime)), Some(KeyFault::Private));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn null_member_is_absent() {
     const OPTIONAL: [&str; 10] = ["alg", "use", "key_ops", "kid", "x5u", "x5c", "x5t", "x5t#S256", "exp", "unknown"];
     for key in KEYS {
@@ -133,7 +132,7 @@ fn null_member_is_absent() {
 }
 
 /// All members of the class, as `JsonWebKey` of Microsoft.IdentityModel and Jackson beans are serialized.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn key_with_all_members_of_a_serialized_class_is_usable() {
     for members in [
         json!({"alg": null, "crv": null, "d": null, "dp": null, "dq": null, "e": "AQAB", "k": null, "key_ops": [],
@@ -147,7 +146,7 @@ fn key_with_all_members_of_a_serialized_class_is_usable() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn use_and_key_ops_are_both_checked() {
     for (members, expected) in [
         (json!({"use": "enc"}), Some(KeyFault::NotForVerification)),
@@ -181,7 +180,7 @@ fn use_and_key_ops_are_both_checked() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn mismatched_alg_is_inconsistent_and_unknown_alg_is_unsupported() {
     for key in KEYS {
         for algorithm in Algorithm::ALL {
@@ -200,7 +199,7 @@ fn mismatched_alg_is_inconsistent_and_unknown_alg_is_unsupported() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn key_type_and_curve_are_case_sensitive_and_must_match() {
     for (key, members) in [
         (TestKey::RsaA, json!({"kty": "rsa"})),
@@ -229,7 +228,7 @@ fn key_type_and_curve_are_case_sensitive_and_must_match() {
     assert_eq!(fault(&with(TestKey::P256, &json!({"kty": "RSA"}))), Some(KeyFault::Malformed));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn required_member_that_is_missing_or_not_a_string_is_malformed() {
     for (key, names) in [
         (TestKey::RsaA, &["kty", "n", "e"][..]),
@@ -254,7 +253,7 @@ fn required_member_that_is_missing_or_not_a_string_is_malformed() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn non_canonical_base64url_member_is_malformed() {
     for (key, name) in [(TestKey::RsaA, "n"), (TestKey::P256, "x"), (TestKey::P256, "y"), (TestKey::Ed25519, "x")] {
         let good = key.public_jwk()[name].as_str().unwrap().to_owned();
@@ -282,7 +281,7 @@ fn non_canonical_base64url_member_is_malformed() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn coordinate_of_another_length_than_its_field_is_malformed() {
     for (key, names) in [(TestKey::P256, &["x", "y"][..]), (TestKey::P384, &["x", "y"]), (TestKey::Ed25519, &["x"])] {
         for name in names {
@@ -307,7 +306,7 @@ fn coordinate_of_another_length_than_its_field_is_malformed() {
     assert_eq!(fault(&with(TestKey::P256, &shifted)), Some(KeyFault::Malformed));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn point_off_its_curve_is_weak() {
     for (key, length) in [(TestKey::P256, 32), (TestKey::P384, 48), (TestKey::P521, 66)] {
         let (x, y) = (key.octets("x"), key.octets("y"));
@@ -334,7 +333,7 @@ fn point_off_its_curve_is_weak() {
 
 /// With such a key some signatures verify for every message. See RFC 8032 section 5.1.7 and table 1 of "Taming the many
 /// EdDSAs" (Chalkias, Garillot, Nikolaenko 2020).
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn ed25519_key_of_small_order_non_canonical_or_off_curve_is_weak() {
     let last = |first: u8, middle: u8, last: u8| [&[first], &[middle; 30][..], &[last]].concat();
     let order_eight = [
@@ -363,7 +362,7 @@ fn ed25519_key_of_small_order_non_canonical_or_off_curve_is_weak() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn weak_rsa_key_is_rejected_and_leading_zeros_are_ignored() {
     let n = TestKey::RsaA.octets("n");
     let even = [&n[..255], &[n[255] - 1]].concat();

@@ -3,7 +3,6 @@ use crate::jose::signing_fixture::TestKey;
 use serde_json::json;
 use std::cell::RefCell;
 use std::rc::Rc;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 const OFFERED: [Algorithm; 6] =
     [Algorithm::Rs256, Algorithm::Rs384, Algorithm::Rs512, Algorithm::Es256, Algorithm::Es384, Algorithm::Es512];
@@ -103,7 +102,7 @@ fn key(signer: TestKey) -> Key {
     Key::from_jwk(&signer.public_jwk().to_string()).unwrap()
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn known_answers_match_the_portable_verifier() {
     for known in &TEST_VECTORS {
         let (key, other_key) = (Key::from_jwk(known.key).unwrap(), Key::from_jwk(known.other_key).unwrap());
@@ -124,7 +123,7 @@ fn known_answers_match_the_portable_verifier() {
     assert_eq!(TEST_VECTORS.map(|known| known.algorithm), OFFERED);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn correct_host_verifies_its_algorithms_after_few_test_calls() {
     let verifier = NativeVerifier::with_self_test(correct_host(), &Algorithm::ALL);
     assert_eq!((verifier.host_algorithms(), verifier.failures()), (&OFFERED[..], &[][..]));
@@ -143,7 +142,7 @@ fn correct_host_verifies_its_algorithms_after_few_test_calls() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn host_without_the_function_or_with_another_result_is_not_used() {
     let results: [Option<&[u8]>; 11] = [
         None,
@@ -176,7 +175,7 @@ fn host_without_the_function_or_with_another_result_is_not_used() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn host_that_accepts_an_invalid_signature_is_not_used() {
     let host_that_also_accepts = |wrong: fn(&Arguments) -> bool| -> HostCall {
         Box::new(move |message| {
@@ -226,7 +225,7 @@ fn host_that_accepts_an_invalid_signature_is_not_used() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn arguments_are_hash_key_der_signature_and_message() {
     for signer in SIGNERS {
         let (verifier, calls) = host_that_changes(verify_result(true));
@@ -245,7 +244,7 @@ fn arguments_are_hash_key_der_signature_and_message() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn only_the_exact_valid_result_accepts_a_signature() {
     let results: [&[u8]; 5] = [b"", b"\x08\x00", b"\x08\x02", b"\x08\x01\x08\x01", INVALID];
     for result in results {
@@ -258,7 +257,7 @@ fn only_the_exact_valid_result_accepts_a_signature() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn module_verifies_when_the_host_call_fails() {
     let (verifier, calls) = host_that_changes(None);
     for signer in SIGNERS {
@@ -270,7 +269,7 @@ fn module_verifies_when_the_host_call_fails() {
     assert_eq!(calls.borrow().len(), 2 * SIGNERS.len());
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn signature_out_of_range_or_of_wrong_length_is_rejected_without_a_call() {
     let (verifier, calls) = host_that_changes(verify_result(true));
     for signer in SIGNERS {
@@ -305,7 +304,7 @@ fn signature_out_of_range_or_of_wrong_length_is_rejected_without_a_call() {
 }
 
 /// A host's library accepts a P-256 key with SHA-384 and other combinations.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn key_that_does_not_support_the_algorithm_is_rejected_without_a_call() {
     let (verifier, calls) = host_that_changes(verify_result(true));
     for signer in SIGNERS.into_iter().chain([TestKey::Ed25519]) {
@@ -326,7 +325,7 @@ fn key_that_does_not_support_the_algorithm_is_rejected_without_a_call() {
     assert_eq!(calls.borrow().len(), 0);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn module_verifies_algorithms_that_the_host_lacks() {
     let (verifier, calls) = host_that_changes(None);
     let good = TestKey::Ed25519.sign(b"message");
@@ -336,7 +335,7 @@ fn module_verifies_algorithms_that_the_host_lacks() {
     assert_eq!(calls.borrow().len(), 0);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn varint_encodes_seven_bits_per_byte_low_bits_first() {
     for (number, expected) in [
         (0, &b"\x00"[..]),

@@ -1,12 +1,11 @@
 use super::*;
 use crate::jose::signing_fixture::TestKey;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 fn fault(der: &[u8]) -> Option<PrivateKeyFault> {
     parts(der).err()
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn openssl_output_is_parsed() {
     let der = from_pem(TestKey::RsaA.pem()).unwrap();
     let Ok(Parts::Rsa { n, e }) = parts(&der) else { panic!("an RSA key") };
@@ -17,7 +16,7 @@ fn openssl_output_is_parsed() {
     assert_eq!(point, [TestKey::P256.octets("x"), TestKey::P256.octets("y")].concat());
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn pem_accepts_any_line_ends_and_requires_matching_labels() {
     let pem = TestKey::P256.pem();
     let der = from_pem(pem).unwrap();
@@ -34,7 +33,7 @@ fn pem_accepts_any_line_ends_and_requires_matching_labels() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn truncated_or_extended_key_is_malformed() {
     for key in [TestKey::P256, TestKey::RsaA] {
         let der = from_pem(key.pem()).unwrap();
@@ -45,7 +44,7 @@ fn truncated_or_extended_key_is_malformed() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn changed_bytes_never_panic() {
     for key in [TestKey::P256, TestKey::RsaA] {
         let der = from_pem(key.pem()).unwrap();
@@ -59,7 +58,7 @@ fn changed_bytes_never_panic() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn non_canonical_integers_and_lengths_are_rejected() {
     for (bytes, expected) in [
         (&b"\x02\x01\x00"[..], Some(&b"\x00"[..])),

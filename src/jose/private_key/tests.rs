@@ -3,7 +3,6 @@ use crate::jose::PortableVerifier;
 use crate::jose::SignatureVerifier as _;
 use crate::jose::signing_fixture::TestKey;
 use serde_json::json;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 /// A host that signs with this key, whatever key it is given.
 struct HostWith(TestKey);
@@ -45,13 +44,13 @@ fn fault(text: &str) -> Option<PrivateKeyFault> {
     PrivateKey::parse(text).err()
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn jwk_with_null_optional_members_signs() {
     let text = jwk(TestKey::P256, &json!({})).replacen('{', r#"{"use":null,"alg":null,"kid":null,"#, 1);
     assert_eq!(PrivateKey::parse(&text).unwrap().id(), None);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn p256_key_signs_in_the_module_deterministically() {
     for text in [TestKey::P256.pem().to_owned(), jwk(TestKey::P256, &json!({"kid": "k1", "alg": "ES256"}))] {
         let key = PrivateKey::parse(&text).unwrap();
@@ -64,7 +63,7 @@ fn p256_key_signs_in_the_module_deterministically() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn host_signature_with_an_rsa_key_is_verified() {
     let from_pem = PrivateKey::parse(TestKey::RsaA.pem()).unwrap();
     let from_jwk = PrivateKey::parse(&jwk(TestKey::RsaA, &json!({"use": "sig", "alg": "RS256"}))).unwrap();
@@ -82,7 +81,7 @@ fn host_signature_with_an_rsa_key_is_verified() {
     assert_eq!(handed(&from_pem), handed(&from_jwk), "the JWK is converted to the PKCS#8 of OpenSSL");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn kid_is_read_from_the_jwk_or_set_explicitly() {
     let key = PrivateKey::parse(&jwk(TestKey::P256, &json!({"kid": "k1"}))).unwrap();
     assert_eq!(key.id(), Some("k1"));
@@ -90,7 +89,7 @@ fn kid_is_read_from_the_jwk_or_set_explicitly() {
     assert_eq!(PrivateKey::parse(TestKey::P256.pem()).unwrap().id(), None);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn unusable_key_is_rejected_with_its_fault() {
     let labelled = |label: &str| TestKey::P256.pem().replace("PRIVATE KEY", label);
     let cut = TestKey::P256.pem().replace("MIG", "MIH");
@@ -127,7 +126,7 @@ fn unusable_key_is_rejected_with_its_fault() {
     assert_eq!(fault(&jwk(TestKey::P256, &json!({"d": other}))), Some(PrivateKeyFault::Inconsistent));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn debug_output_omits_the_key() {
     for key in [TestKey::P256, TestKey::RsaA] {
         let shown = format!("{:?}", PrivateKey::parse(&jwk(key, &json!({"kid": "k1"}))).unwrap());
@@ -135,7 +134,7 @@ fn debug_output_omits_the_key() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn pem_with_the_public_half_of_another_key_is_rejected() {
     use base64::Engine as _;
     let mut der = pkcs8::from_pem(TestKey::P256.pem()).unwrap();

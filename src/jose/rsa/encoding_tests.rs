@@ -13,7 +13,7 @@ fn sha256_info() -> Vec<u8> {
     [Hash::Sha256.digest_info_prefix(), &Hash::Sha256.digest(&[MESSAGE])].concat()
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn pkcs1_signature_verifies_for_its_message_and_hash_only() {
     let key = test_key();
     for hash in [Hash::Sha256, Hash::Sha384, Hash::Sha512] {
@@ -28,7 +28,7 @@ fn pkcs1_signature_verifies_for_its_message_and_hash_only() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn other_pkcs1_encoding_of_the_same_digest_is_rejected() {
     let key = test_key();
     let digest = Hash::Sha256.digest(&[MESSAGE]);
@@ -89,7 +89,7 @@ fn other_pkcs1_encoding_of_the_same_digest_is_rejected() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn signature_out_of_range_or_of_wrong_length_is_rejected() {
     let key = test_key();
     let n = BigUint::from_bytes_be(&TestKey::RsaA.octets("n"));
@@ -177,7 +177,7 @@ impl Pss {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn pss_signature_verifies_for_its_message_and_hash_only() {
     let key = test_key();
     for hash in [Hash::Sha256, Hash::Sha384, Hash::Sha512] {
@@ -191,7 +191,7 @@ fn pss_signature_verifies_for_its_message_and_hash_only() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn pss_encoding_with_one_wrong_part_is_rejected() {
     let good = Pss::new(Hash::Sha256, 2047);
     let salt_of = |length: usize| Pss { salt: vec![0x11; length], ..good.clone() };
@@ -222,7 +222,7 @@ fn pss_encoding_with_one_wrong_part_is_rejected() {
     assert!(!pss_encoding_is_consistent(Hash::Sha256, MESSAGE, &high_bit.encode(MESSAGE), 2047));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn pss_encoding_verifies_for_every_modulus_bit_length() {
     for hash in [Hash::Sha256, Hash::Sha384, Hash::Sha512] {
         for bits in 2047..=2063 {

@@ -1,7 +1,6 @@
 use super::super::tests::{SIZES, Xorshift, edges, one};
 use super::*;
 use num_bigint::BigUint;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 fn modulus(n: &BigUint) -> Modulus {
     Modulus::new(&n.to_bytes_be(), usize::try_from(n.bits()).unwrap())
@@ -47,7 +46,7 @@ fn operands(n: &BigUint) -> Vec<BigUint> {
     numbers
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn no_column_overflows_at_any_size() {
     for bits in 2048..=8192 {
         let (digit_bits, length) = shape(bits);
@@ -59,7 +58,7 @@ fn no_column_overflows_at_any_size() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn products_and_squares_match_a_big_integer_library() {
     for (at, bits) in SIZES.into_iter().chain([2801, 3074, 3077, 5003, 6144]).enumerate() {
         let mut random = Xorshift(0x2545_f491_4f6c_dd1d ^ u64::try_from(at).unwrap());
@@ -78,7 +77,7 @@ fn products_and_squares_match_a_big_integer_library() {
 }
 
 /// The largest possible columns (tests check for overflow), and carries through all digits.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn numbers_of_all_ones_or_zeros_are_multiplied_correctly() {
     for bits in [2048_usize, 2049, 3072, 3073, 8192] {
         for n in
@@ -97,7 +96,7 @@ fn numbers_of_all_ones_or_zeros_are_multiplied_correctly() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn powers_match_a_big_integer_library_for_any_odd_exponent() {
     let mut random = Xorshift(23);
     for round in 0..24 {
@@ -115,7 +114,7 @@ fn powers_match_a_big_integer_library_for_any_odd_exponent() {
 }
 
 /// A set may have 512 keys, and this cost per key delays every request of the worker.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn r_squared_is_computed_once_with_the_first_power() {
     let mut random = Xorshift(37);
     for bits in [2048_usize, 3073, 4096, 8192] {
@@ -138,7 +137,7 @@ fn r_squared_is_computed_once_with_the_first_power() {
 }
 
 /// With 2070 bits R is just large enough: every tenth result for such a modulus and base exceeds the modulus.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn power_is_reduced_below_the_modulus() {
     let n = (one() << 2070_u32) - one();
     let modulus = modulus(&n);
@@ -150,7 +149,7 @@ fn power_is_reduced_below_the_modulus() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn digits_convert_back_to_the_same_bytes() {
     let mut random = Xorshift(29);
     for bits in [0, 1, 27, 28, 54, 56, 57, 216, 224, 2048] {

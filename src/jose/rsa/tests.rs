@@ -1,7 +1,6 @@
 use super::*;
 use crate::jose::signing_fixture::TestKey;
 use num_bigint::BigUint;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 const E: u64 = 65_537;
 /// Boundary sizes: a word or digit that is full, one bit short of full, or has one bit; a byte that has one bit; the
@@ -81,7 +80,7 @@ pub(super) fn edges(n: &BigUint) -> Vec<BigUint> {
         .collect()
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn public_operation_matches_a_big_integer_library() {
     for (at, bits) in SIZES.into_iter().enumerate() {
         let moduli = if cfg!(target_family = "wasm") || bits > 4097 { 1 } else { 6 };
@@ -98,7 +97,7 @@ fn public_operation_matches_a_big_integer_library() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn accepted_exponents_are_computed_correctly() {
     let mut random = Xorshift(7);
     for exponent in [E, 65_539, 98_303, 131_071, (1 << 32) - 1, (1 << 32) + 1, (1 << 33) - 1, 0x1_5555_5555] {
@@ -113,7 +112,7 @@ fn accepted_exponents_are_computed_correctly() {
 
 /// Moduli next to a power of two, where numbers below twice the modulus need one more bit, and moduli with few set
 /// bits, where carries run far.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn extreme_moduli_are_computed_correctly() {
     for bits in [2048_usize, 2080, 3072] {
         let ceiling = one() << bits;
@@ -141,7 +140,7 @@ fn usable(n: BigUint) -> Option<(BigUint, RsaPublicKey)> {
     key(&n, E).map(|key| (n, key))
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn signature_not_below_the_modulus_or_of_wrong_length_is_rejected() {
     let (n, key) = Xorshift(11).key(2050, E);
     let length = n.to_bytes_be().len();
@@ -154,7 +153,7 @@ fn signature_not_below_the_modulus_or_of_wrong_length_is_rejected() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn leading_zeros_of_modulus_and_exponent_are_ignored() {
     let (n, plain) = Xorshift(5).key(2048, E);
     for zeros in [1, 2, 3, 4, 7, 64] {
@@ -163,7 +162,7 @@ fn leading_zeros_of_modulus_and_exponent_are_ignored() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn even_or_small_exponents_are_rejected() {
     let (n, _) = Xorshift(5).key(2048, E);
     for bad in [0, 1, 2, 3, 5, 17, 257, 65_535, 65_536, 65_538, 1 << 32, 1 << 33, (1 << 33) + 1, u64::MAX] {
@@ -177,7 +176,7 @@ fn even_or_small_exponents_are_rejected() {
     assert!(RsaPublicKey::new(&n.to_bytes_be(), &[1, 0, 0, 0, 0, 0, 1, 0, 1]).is_none());
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn moduli_below_2048_or_above_8192_bits_are_rejected() {
     let mut random = Xorshift(13);
     for (bits, fits) in
@@ -192,7 +191,7 @@ fn moduli_below_2048_or_above_8192_bits_are_rejected() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn modulus_that_is_even_or_has_a_small_factor_is_rejected() {
     let (n, _) = Xorshift(17).key(2048, E);
     assert!(key(&(&n - one()), E).is_none(), "even");
@@ -209,7 +208,7 @@ fn modulus_that_is_even_or_has_a_small_factor_is_rejected() {
 
 /// The flawed library made primes `k * M + (65537^a mod M)`, with M a product of small primes. Their product has the
 /// same form, which the fingerprint detects (CVE-2017-15361).
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn modulus_with_the_roca_structure_is_rejected() {
     let product = primes_up_to(167).skip(1).fold(one(), |product, prime| product * prime);
     let power = BigUint::from(E).modpow(&12_345_u32.into(), &product);

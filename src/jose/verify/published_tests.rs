@@ -13,7 +13,7 @@ fn published(jwk: &Value, algorithm: Algorithm, jws: &str) {
 
 const JOE: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn the_rs256_example_of_rfc_7515_appendix_a_2_verifies() {
     let jwk = json!({
         "kty": "RSA",
@@ -27,7 +27,7 @@ fn the_rs256_example_of_rfc_7515_appendix_a_2_verifies() {
     assert_eq!(verify(&token, &set).unwrap().claims().string("iss"), Claim::Valid("joe"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn the_es256_example_of_rfc_7515_appendix_a_3_verifies() {
     let jwk = json!({
         "kty": "EC",
@@ -39,7 +39,7 @@ fn the_es256_example_of_rfc_7515_appendix_a_3_verifies() {
     published(&jwk, Algorithm::Es256, &format!("eyJhbGciOiJFUzI1NiJ9.{JOE}.{signature}"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn the_ed25519_example_of_rfc_8037_appendix_a_4_verifies() {
     let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
     let jws = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
@@ -47,7 +47,7 @@ fn the_ed25519_example_of_rfc_8037_appendix_a_4_verifies() {
 }
 
 /// Their payload is plain text, so they are not tokens, but their signatures are valid test vectors.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn the_rs256_and_ps384_examples_of_rfc_7520_sections_4_1_and_4_2_verify() {
     let jwk = json!({
         "kty": "RSA",

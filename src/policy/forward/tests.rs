@@ -6,7 +6,6 @@ use crate::policy::provider_fixture;
 use crate::unix_time::UnixTime;
 use serde_json::json;
 use std::time::Duration;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 const FORMATS: [ClaimFormat; 4] = [ClaimFormat::String, ClaimFormat::Space, ClaimFormat::Comma, ClaimFormat::Json];
 
@@ -79,7 +78,7 @@ fn all(texts: [&str; 4]) -> [Option<String>; 4] {
     texts.map(|text| (!text.is_empty()).then(|| text.to_owned()))
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn all_value_types_are_written_in_all_formats() {
     // "" means no header.
     for (value, expected) in [
@@ -107,7 +106,7 @@ fn all_value_types_are_written_in_all_formats() {
     assert_eq!(FORMATS.map(|format| written(&absent, &claim(&["c"]), format)), [None, None, None, None]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn unsafe_bytes_in_a_value_are_encoded() {
     for (value, expected) in [
         ("a\r\nx-admin: 1", ["a%0D%0Ax-admin: 1", "a%0D%0Ax-admin:%201", "a%0D%0Ax-admin: 1", r#""a\r\nx-admin: 1""#]),
@@ -127,7 +126,7 @@ fn unsafe_bytes_in_a_value_are_encoded() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn separator_in_a_list_item_is_encoded() {
     let list = json!(["a b", "c,d", "e%f", "g\r\nh", " i "]);
     let [_, space, comma, json] = in_each_format(&list);
@@ -136,7 +135,7 @@ fn separator_in_a_list_item_is_encoded() {
     assert_eq!(serde_json::from_str::<Value>(&json.unwrap()).unwrap(), list);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn different_values_have_different_encodings() {
     let values = [
         "a b", "a%20b", "a%2520b", "a,b", "a%2Cb", "=?a", "%3D?a", "\u{e9}", "%C3%A9", "e\u{301}", "A B", "a  b",
@@ -152,7 +151,7 @@ fn different_values_have_different_encodings() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn json_in_a_header_is_ascii_and_equivalent() {
     let value = json!({"n\u{e4}me": ["\u{1f600}", "\r\n", "\u{7f}", 1, null], "q": "\"\\"});
     let text = written(&token(&json!({ "c": value })), &claim(&["c"]), ClaimFormat::Json).unwrap();
@@ -160,7 +159,7 @@ fn json_in_a_header_is_ascii_and_equivalent() {
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn subject_and_client_are_read_from_the_providers_claims() {
     let okta = token(&json!({"sub": "alice", "cid": "0oa1"}));
     let other = token(&json!({"sub": "alice", "client_id": "0oa1"}));
@@ -182,7 +181,7 @@ fn subject_and_client_are_read_from_the_providers_claims() {
     assert_eq!(written(&both, &claim(&["azp"]), ClaimFormat::String).as_deref(), Some("0oa2"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn scopes_are_a_list_for_both_names_and_both_formats() {
     for token in [token(&json!({"scp": ["openid", "orders:read"]})), token(&json!({"scope": "openid orders:read"}))] {
         for source in [ClaimSource::Scopes, claim(&["scp"]), claim(&["scope"])] {
@@ -205,7 +204,7 @@ fn scopes_are_a_list_for_both_names_and_both_formats() {
     assert_eq!(written(&nested, &claim(&["x", "scope"]), ClaimFormat::Space).as_deref(), Some("a%20b"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn path_is_literal_and_ends_at_a_non_object() {
     let token = token(&json!({"https://acme.com/claims": {"tenant": "t1", "a.b": 1}, "list": [{"x": 1}], "text": "t"}));
     for (path, expected) in [
@@ -223,7 +222,7 @@ fn path_is_literal_and_ends_at_a_non_object() {
 }
 
 /// CVE-2026-54763, CVE-2026-88011, CVE-2025-64484: a name that a backend folds to a managed name is managed too.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn spelling_that_folds_to_a_managed_name_is_managed() {
     let forwarding = forwarding(vec![
         ("X-User-Id", ClaimSource::Subject, ClaimFormat::String),
@@ -261,7 +260,7 @@ fn spelling_that_folds_to_a_managed_name_is_managed() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn each_spelling_in_the_request_is_removed_once() {
     let forwarding = forwarding(vec![("x-user-id", ClaimSource::Subject, ClaimFormat::String)]);
     let names = [":path", "x-user-id", "X_User_Id", "accept", "x-user-id", "x.user.id", "x_user_id"];
@@ -269,7 +268,7 @@ fn each_spelling_in_the_request_is_removed_once() {
     assert_eq!(stripped(&Forwarding::default(), &names), [""; 0]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn client_header_is_removed_even_if_the_claim_is_absent() {
     let forwarding = forwarding(vec![
         ("x-user-id", ClaimSource::Subject, ClaimFormat::String),
@@ -280,7 +279,7 @@ fn client_header_is_removed_even_if_the_claim_is_absent() {
     assert_eq!(identity, [HeaderEdit::Set(header("x-user-id"), HeaderValue::parse("alice").unwrap())]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn empty_string_in_a_list_is_omitted() {
     for (value, expected) in [
         (json!(""), ["", "", "", r#""""#]),
@@ -293,7 +292,7 @@ fn empty_string_in_a_list_is_omitted() {
 }
 
 /// lighttpd's `http_cgi_encode_varname` replaces everything except letters and digits with `_`.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn all_special_characters_in_a_name_fold_together() {
     let forwarding = forwarding(vec![("x-user-id", ClaimSource::Subject, ClaimFormat::String)]);
     for sign in "!#$%&'*+-.^_`|~".chars() {
@@ -301,7 +300,7 @@ fn all_special_characters_in_a_name_fold_together() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn value_that_is_too_long_is_not_forwarded_in_part() {
     let identity = |length: usize, format| {
         let forwarding = forwarding(vec![("x-user-id", ClaimSource::Subject, format)]);
@@ -315,7 +314,7 @@ fn value_that_is_too_long_is_not_forwarded_in_part() {
     assert_eq!(forwarding.identity(&token(&json!({"name": "\u{e9}".repeat(1334)}))), Err(Unforwardable::TooLong));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn payload_is_forwarded_as_signed_and_its_header_is_managed() {
     let forwarding = Forwarding::new(Vec::new(), Some(header("x-jwt-payload")));
     let claims = json!({"sub": "Zo\u{eb}", "big": "x".repeat(9000)});
@@ -332,7 +331,7 @@ fn payload_is_forwarded_as_signed_and_its_header_is_managed() {
 }
 
 /// `CherryPy` decodes RFC 2047 in every header, so `=?utf-8?q?admin?=` would become `admin`.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn encoded_word_in_a_value_is_escaped() {
     for (value, expected) in [
         ("=?utf-8?q?admin?=", ["%3D?utf-8?q?admin?=", r#""\u003d?utf-8?q?admin?=""#]),
@@ -356,7 +355,7 @@ fn encoded_word_in_a_value_is_escaped() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn string_that_looks_like_json_differs_from_the_json_value() {
     for (text, value) in [(r#"["admin"]"#, json!(["admin"])), (r#"{"a":1}"#, json!({"a": 1})), ("[]", json!([]))] {
         let [as_text, ..] = in_each_format(&json!(text));
@@ -368,7 +367,7 @@ fn string_that_looks_like_json_differs_from_the_json_value() {
 }
 
 /// RFC 9110 section 5.3 and `HAProxy`'s `req.hdr`: a comma ends a value.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn comma_in_a_string_is_encoded() {
     for value in [json!("mallory,admin"), json!(["mallory,admin", "b"]), json!("Doe, Jane")] {
         let [string, space, comma, _] = in_each_format(&value);
@@ -380,7 +379,7 @@ fn comma_in_a_string_is_encoded() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn rounded_number_is_not_forwarded_in_any_format() {
     let written = |text: &str, format| {
         let value: Value = serde_json::from_str(text).unwrap();
@@ -404,7 +403,7 @@ fn rounded_number_is_not_forwarded_in_any_format() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn empty_subject_sets_no_header() {
     let token = token(&json!({"sub": "", "cid": ""}));
     for source in [ClaimSource::Subject, ClaimSource::Client, claim(&["sub"])] {
@@ -415,7 +414,7 @@ fn empty_subject_sets_no_header() {
 }
 
 /// grpc-gateway removes `Grpc-Metadata-`. Its own metadata of standard fields start with `grpcgateway-`.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn grpc_gateway_name_of_a_managed_header_is_managed() {
     let plain = forwarding(vec![("x-user-id", ClaimSource::Subject, ClaimFormat::String)]);
     let prefixed = forwarding(vec![("grpc-metadata-x-user-id", ClaimSource::Subject, ClaimFormat::String)]);

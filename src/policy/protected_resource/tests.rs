@@ -1,6 +1,5 @@
 use super::*;
 use crate::policy::route::CaseSensitivity;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 fn resources(addresses: &[&str]) -> ProtectedResources {
     let resource = |text: &&str| {
@@ -15,7 +14,7 @@ fn head(host: &str, path: &str) -> RequestHead {
     RequestHead::new(fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec())
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn metadata_addresses_follow_the_standard() {
     for (resource, metadata) in [
         ("https://api.acme.com", "https://api.acme.com/.well-known/oauth-protected-resource"),
@@ -31,7 +30,7 @@ fn metadata_addresses_follow_the_standard() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn identifier_has_one_accepted_spelling() {
     for (text, fault) in [
         ("http://api.acme.com", ResourceFault::NotHttps),
@@ -63,7 +62,7 @@ fn identifier_has_one_accepted_spelling() {
     assert_eq!(ResourceAddress::parse(&long).err(), Some(ResourceFault::TooLong));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn request_selects_the_resource_of_its_host_with_the_longest_path_prefix() {
     let all = resources(&[
         "https://api.acme.com",
@@ -97,7 +96,7 @@ fn request_selects_the_resource_of_its_host_with_the_longest_path_prefix() {
     assert!(all.find(&RequestHead::new(twice.to_vec())).is_none());
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn metadata_are_served_at_exactly_their_address() {
     let all = resources(&["https://api.acme.com/mcp", "https://api.acme.com:8443/mcp", "https://b.acme.com"]);
     let well_known = "/.well-known/oauth-protected-resource";
@@ -120,7 +119,7 @@ fn metadata_are_served_at_exactly_their_address() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn rule_may_match_a_resource_if_it_matches_its_path_or_one_below() {
     let address = ResourceAddress::parse("https://api.acme.com/mcp").unwrap();
     let ambiguous = AmbiguousPaths::Reject;

@@ -36,9 +36,8 @@ fn rank(value: &str) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn okta_values_are_ordered_and_others_require_equality() {
         let values = [
             "phrh",
@@ -60,7 +59,7 @@ mod tests {
         assert_eq!(OKTA_VALUES, values[..6]);
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn similar_value_has_no_rank() {
         for near in ["PHR", "phr ", " phr", "phr phrh", "phrhh", "ph", "urn:okta:loa:2fa:an", "URN:OKTA:LOA:2FA:ANY"] {
             for required in OKTA_VALUES {

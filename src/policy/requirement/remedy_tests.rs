@@ -2,7 +2,6 @@ use super::tests::{NOW_SECS, list, one, set, token};
 use super::*;
 use crate::cel::EvaluationError;
 use serde_json::{Value, json};
-use wasm_bindgen_test::wasm_bindgen_test;
 
 const TWO_FACTORS: &str = "urn:okta:loa:2fa:any";
 const ONE_FACTOR: &str = "urn:okta:loa:1fa:any";
@@ -39,7 +38,7 @@ fn step_up<'a>(acr_values: &[&'a str], seconds: Option<u64>, scopes: &[&'a str])
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn reasons_have_unique_names() {
     let of_conditions = EvaluationError::ALL.map(UnmetReason::ConditionFailed);
     let all: Vec<UnmetReason> = UnmetReason::ALL.into_iter().chain(of_conditions).collect();
@@ -48,7 +47,7 @@ fn reasons_have_unique_names() {
     assert!(names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn missing_scope_yields_all_required_scopes() {
     let requirement = Requirement::all(vec![Term::AnyScope(list(&["x", "y"])), scopes(&["a", "b", "y"])]);
     let lacks = |claims: Value| unmet(&requirement, &claims);
@@ -58,7 +57,7 @@ fn missing_scope_yields_all_required_scopes() {
     assert_eq!(lacks(json!({})), expected(&["a", "b", "y", "x"]));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn any_scope_yields_the_granted_or_the_first_scope() {
     let requirement = Requirement::all(vec![Term::AnyScope(list(&["read", "admin"])), scopes(&["openid"])]);
     let expected = |names: &[&'static str]| (UnmetReason::ScopeMissing, Remedy::Scopes(names.to_vec()));
@@ -66,7 +65,7 @@ fn any_scope_yields_the_granted_or_the_first_scope() {
     assert_eq!(unmet(&requirement, &json!({"scp": ["admin"]})), expected(&["openid", "admin"]));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn weak_or_old_authentication_yields_acr_values_and_max_age() {
     let requirement = Requirement::all(vec![scopes(&["pay"]), max_age(900), acr(&[TWO_FACTORS])]);
     let recent = NOW_SECS - 10;
@@ -87,7 +86,7 @@ fn weak_or_old_authentication_yields_acr_values_and_max_age() {
     assert_eq!(unmet(&strength_alone, &json!({})), expected);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn missing_authentication_and_scopes_yield_one_challenge() {
     let requirement = Requirement::all(vec![scopes(&["pay", "see"]), acr(&[TWO_FACTORS])]);
     let expected = (UnmetReason::AuthenticationTooWeak, step_up(&[TWO_FACTORS], None, &["pay", "see"]));
@@ -96,7 +95,7 @@ fn missing_authentication_and_scopes_yield_one_challenge() {
     assert_eq!(unmet(&requirement, &json!({"scp": ["see"], "acr": "phr"})), expected);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn final_reason_yields_no_remedy() {
     let final_terms = [
         (Term::Audiences(set(&["api://z"])), UnmetReason::AudienceNotAllowed),
@@ -121,7 +120,7 @@ fn final_reason_yields_no_remedy() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn malformed_claim_yields_its_reason_and_no_remedy() {
     let rows = [
         (one(groups(&["g"])), json!({"groups": 5})),
@@ -137,7 +136,7 @@ fn malformed_claim_yields_its_reason_and_no_remedy() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn met_alternative_is_preferred_then_the_first_that_a_token_could_meet() {
     let alternatives = Term::AnyOf(vec![
         Requirement::all(vec![groups(&["g"]), scopes(&["a"])]),
@@ -157,7 +156,7 @@ fn met_alternative_is_preferred_then_the_first_that_a_token_could_meet() {
     assert_eq!(unmet(&requirement, &json!({"acr": "phr"})), (missing, Remedy::Scopes(vec!["d"])));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn two_acr_terms_yield_the_values_that_satisfy_both() {
     let both = |one: &[&str], other: &[&str]| {
         let inner = Term::AnyOf(vec![Requirement::all(vec![acr(one), max_age(600)])]);
@@ -182,7 +181,7 @@ fn two_acr_terms_yield_the_values_that_satisfy_both() {
     assert_eq!(unmet(&never, &json!({})), (UnmetReason::AuthenticationTooWeak, Remedy::None));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn alternative_that_contradicts_the_rest_is_skipped_even_if_met() {
     let inner = Term::AnyOf(vec![one(acr(&["phr"])), one(scopes(&["b"]))]);
     let outer = Term::AnyOf(vec![Requirement::all(vec![scopes(&["a"]), inner]), one(scopes(&["c"]))]);

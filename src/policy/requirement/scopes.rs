@@ -48,9 +48,8 @@ impl Requirement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn all_scopes_are_named_and_the_first_alternative_is_requested() {
         let list = |scopes: &[&str]| scopes.iter().map(|scope| (*scope).to_owned()).collect::<Vec<_>>();
         let scopes = |of: &[&str]| Requirement::all(vec![Term::Scopes(list(of))]);

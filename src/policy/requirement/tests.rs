@@ -4,7 +4,6 @@ use crate::policy::provider::{Audiences, Provider};
 pub(super) use crate::policy::provider_fixture::NOW_SECS;
 use crate::policy::provider_fixture::{ISSUER, NOW, SKEW_SECS, provider};
 use serde_json::{Value, json};
-use wasm_bindgen_test::wasm_bindgen_test;
 
 /// A token with these claims in addition to the usual ones. `null` removes a claim.
 pub(super) fn token(changes: &Value) -> ValidatedToken {
@@ -62,7 +61,7 @@ fn assert_rows(term: &Term, rows: &[(Value, Verdict)]) {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn all_scopes_are_required_and_compared_exactly() {
     let term = Term::Scopes(list(&["read:all", "write"]));
     assert_rows(
@@ -87,7 +86,7 @@ fn all_scopes_are_required_and_compared_exactly() {
     );
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn any_scope_requires_one_of_the_scopes() {
     assert_rows(
         &Term::AnyScope(list(&["read", "write"])),
@@ -101,7 +100,7 @@ fn any_scope_requires_one_of_the_scopes() {
     );
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn groups_require_one_match_and_absent_groups_are_indeterminate() {
     assert_rows(
         &Term::Groups(set(&["admin", "finance manager"])),
@@ -121,7 +120,7 @@ fn groups_require_one_match_and_absent_groups_are_indeterminate() {
     );
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn client_must_be_listed_and_unknown_client_is_indeterminate() {
     assert_rows(
         &Term::Clients(set(&["0oa1", "0oa2"])),
@@ -135,7 +134,7 @@ fn client_must_be_listed_and_unknown_client_is_indeterminate() {
     );
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn audience_must_be_listed() {
     assert_rows(
         &Term::Audiences(set(&["api://a", "api://b"])),
@@ -149,7 +148,7 @@ fn audience_must_be_listed() {
     );
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn all_methods_are_required_and_absent_methods_are_indeterminate() {
     assert_rows(
         &Term::Methods(set(&["hwk", "pin"])),
@@ -166,7 +165,7 @@ fn all_methods_are_required_and_absent_methods_are_indeterminate() {
     );
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn stronger_acr_is_accepted_and_absent_acr_is_indeterminate() {
     assert_rows(
         &Term::Authentication(list(&["urn:okta:loa:2fa:any"])),
@@ -193,7 +192,7 @@ fn stronger_acr_is_accepted_and_absent_acr_is_indeterminate() {
     );
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn max_age_is_exact_to_the_millisecond_plus_the_skew() {
     let requirement = one(Term::MaxAge(Duration::from_secs(900)));
     let at = |auth_time: Value, millis: u64| {
@@ -233,7 +232,7 @@ fn texts(values: &[&str]) -> Vec<ClaimValue> {
     values.iter().map(|value| ClaimValue::Text((*value).to_owned())).collect()
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn string_matches_alone_or_in_a_list_but_not_as_a_substring() {
     assert_rows(
         &claim(&["role"], Expected::OneOf(texts(&["admin", "owner"]))),
@@ -270,7 +269,7 @@ fn string_matches_alone_or_in_a_list_but_not_as_a_substring() {
     );
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn numbers_and_booleans_are_compared_by_value_and_type() {
     assert_rows(
         &claim(&["level"], Expected::OneOf(vec![ClaimValue::Number(5.0)])),
@@ -312,7 +311,7 @@ fn numbers_and_booleans_are_compared_by_value_and_type() {
     );
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn presence_and_absence_are_indeterminate_for_null() {
     let rows = |there, not_there| {
         [
@@ -329,7 +328,7 @@ fn presence_and_absence_are_indeterminate_for_null() {
     assert_rows(&claim(&["x"], Expected::Absence), &rows(FAILS, HOLDS));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn path_is_literal_and_a_non_object_on_it_is_indeterminate() {
     let nested = claim(&["https://acme.com/claims", "tenant.id"], Expected::OneOf(texts(&["t1"])));
     assert_rows(
@@ -354,7 +353,7 @@ fn path_is_literal_and_a_non_object_on_it_is_indeterminate() {
     assert_rows(&absent, &[(json!({"a": {}}), HOLDS), (json!({}), HOLDS), (json!({"a": "text"}), MALFORMED)]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn combinations_follow_three_valued_logic() {
     // One term per verdict, all for the same token.
     let token = token(&json!({"scp": ["held"], "groups": 5}));

@@ -66,11 +66,10 @@ impl Verdict {
 mod tests {
     use super::Verdict::{Fails, Holds};
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     const INDETERMINATE: Verdict = Verdict::Indeterminate(Indeterminate::Missing);
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn verdicts_follow_kleene_logic() {
         let table = [
             // one, other, all, any
@@ -91,7 +90,7 @@ mod tests {
         assert_eq!((Verdict::all([]), Verdict::any([])), (Holds, Fails));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn greater_cause_of_two_is_reported() {
         let causes = [Verdict::Indeterminate(Indeterminate::Malformed), INDETERMINATE];
         for pair in [causes, [INDETERMINATE, Verdict::Indeterminate(Indeterminate::Malformed)]] {

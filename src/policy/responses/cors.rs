@@ -122,7 +122,6 @@ fn are_labels(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     fn allows(pattern: &str, origin: &str) -> bool {
         let origins = AllowedOrigins::These(vec![OriginPattern::parse(pattern).unwrap()]);
@@ -131,7 +130,7 @@ mod tests {
         header.is_some()
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn origin_is_compared_exactly() {
         for origin in ["https://app.acme.com", "http://localhost:3000", "https://[::1]:8443", "capacitor://localhost"] {
             assert!(allows(origin, origin), "{origin}");
@@ -153,7 +152,7 @@ mod tests {
         }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn wildcard_matches_whole_labels_only() {
         for origin in ["https://a.acme.com", "https://a.b.acme.com", "https://xn--a-1_x.acme.com"] {
             assert!(allows("https://*.acme.com", origin), "{origin}");
@@ -178,7 +177,7 @@ mod tests {
         assert!(!allows("http://*.local.test:3000", "http://a.local.test:3001"));
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn invalid_origin_is_rejected() {
         for text in [
             "",

@@ -56,11 +56,10 @@ fn digest(text: &[u8]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
     const SECRET: &[u8] = b"0123456789abcdef";
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn only_the_exact_secret_sent_once_is_accepted() {
         let callers = DebugCallers::new(HeaderName::parse("X-Auth-Debug").unwrap(), SECRET);
         let sent = |values: &[&[u8]]| {

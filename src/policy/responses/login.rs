@@ -84,9 +84,8 @@ fn parts(url: &str) -> Option<CalloutAddress> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn sign_in_page_must_be_https_or_local() {
         for url in
             ["https://app.acme.com/login", "https://a:8443/?x=1", "http://localhost:3000/login", "http://[::1]:1/"]
@@ -125,7 +124,7 @@ mod tests {
         }
     }
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn query_of_the_sign_in_page_is_kept() {
         let params = [("a", "1".to_owned()), ("b", "2".to_owned())];
         for (url, expected) in [

@@ -111,9 +111,8 @@ impl HostName {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
+    #[test]
     fn a_rule_names_one_host_or_all_below_one_and_no_port() {
         let exact = |name: &str| Ok(HostPattern::Exact(HostName(name.to_owned())));
         let below = |name: &str| Ok(HostPattern::Subdomains(HostName(name.to_owned())));

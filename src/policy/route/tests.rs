@@ -3,7 +3,6 @@ mod model_tests;
 
 use super::*;
 use crate::policy::request_target::{AmbiguousPaths, RequestTarget};
-use wasm_bindgen_test::wasm_bindgen_test;
 
 use AmbiguousPaths::{InsecureAllow, Reject};
 use CaseSensitivity::{Insensitive, Sensitive};
@@ -43,7 +42,7 @@ fn matches(pattern: &PathPattern, path: &str) -> bool {
     find(&Router::new(vec![on(pattern.clone())]), "acme.com", path, "GET").unwrap().is_some()
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn first_matching_rule_in_the_operators_order_applies() {
     let router = Router::new(vec![
         on(exact("/a/b/c")),
@@ -69,7 +68,7 @@ fn first_matching_rule_in_the_operators_order_applies() {
     assert_eq!(find(&Router::new(Vec::new()), "x", "/", "GET"), Ok(None));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn prefix_matches_whole_segments() {
     for path in ["/admin", "/admin/", "/admin/users", "/admin/users/"] {
         assert!(matches(&prefix("/admin"), path) && matches(&prefix("/admin/"), path), "{path}");
@@ -81,7 +80,7 @@ fn prefix_matches_whole_segments() {
     assert!(matches(&PathPattern::ANY, "/") && matches(&PathPattern::ANY, "/a/b"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn trailing_slash_does_not_bypass_a_rule() {
     for pattern in [exact("/admin/users"), exact("/admin/users/")] {
         assert!(matches(&pattern, "/admin/users") && matches(&pattern, "/admin/users/"));
@@ -96,7 +95,7 @@ fn trailing_slash_does_not_bypass_a_rule() {
     assert!(matches(&regex("/"), "/") && !matches(&regex("[^/]*"), "/"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn regular_expression_matches_the_whole_path() {
     let reports = regex("/reports/[0-9]{4}");
     assert!(matches(&reports, "/reports/2026"));
@@ -110,7 +109,7 @@ fn regular_expression_matches_the_whole_path() {
     assert!(matches(&regex(r".*\.json"), "/a/b.json") && !matches(&regex(r".*\.json"), "/a/b_json"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn regular_expression_matches_any_literal_start() {
     for (expression, path) in [
         ("/a/b?/c", "/a/b/c"),
@@ -151,7 +150,7 @@ fn regular_expression_matches_any_literal_start() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn regular_expression_is_indexed_by_its_literal_start_and_end() {
     for (expression, leading, ending) in [
         ("/a/b/[^/]+/c", "/a/b/", "/c"),
@@ -170,7 +169,7 @@ fn regular_expression_is_indexed_by_its_literal_start_and_end() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn case_insensitive_rule_matches_all_spellings() {
     for pattern in [
         PathPattern::exact("/Admin/caf%C3%A9", Insensitive, Reject).unwrap(),
@@ -192,7 +191,7 @@ fn case_insensitive_rule_matches_all_spellings() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn host_rule_matches_all_spellings_and_invalid_hosts_are_rejected() {
     let routes = vec![
         Route { hosts: hosts(&["api.acme.com"]), ..Route::default() },
@@ -223,7 +222,7 @@ fn host_rule_matches_all_spellings_and_invalid_hosts_are_rejected() {
     assert_eq!(without_hosts.find(Some(b"\xff"), &target, b"GET").unwrap().map(RouteIndex::index), Some(0));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn host_that_matches_another_rule_as_written_is_rejected() {
     let router = Router::new(vec![
         Route { hosts: hosts(&["static.acme.com", "*.cdn.acme.com", "[2001:db8::1]"]), ..Route::default() },
@@ -263,7 +262,7 @@ fn host_that_matches_another_rule_as_written_is_rejected() {
     assert_eq!(find(&by_path, "static.acme.com:81", "/a;x/b", "GET"), Err(RouteFault::HostAmbiguous));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn methods_are_case_sensitive() {
     let router = Router::new(vec![
         Route { path: prefix("/a"), methods: methods(&["GET", "HEAD"]), ..Route::default() },
@@ -288,7 +287,7 @@ fn methods_are_case_sensitive() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn path_with_two_readings_is_accepted_if_both_match_the_same_rule() {
     let router = Router::new(vec![on(prefix("/public")), on(prefix("/admin"))]);
     for (path, expected) in [
@@ -313,7 +312,7 @@ fn path_with_two_readings_is_accepted_if_both_match_the_same_rule() {
 }
 
 /// Fastify 3 and 4, Fastify 5 with `useSemicolonDelimiter`, and restify serve `/admin` for `/admin;/x.css`.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn semicolon_that_ends_the_path_does_not_bypass_a_rule() {
     let public_assets = Router::new(vec![on(regex(r".*\.(css|js|png)"))]);
     for path in ["/admin;/x.css", "/admin;x.css", "/admin%3B/x.css", "/admin/;a.js", "/;/x.png", "/admin;.css?x"] {
@@ -331,7 +330,7 @@ fn semicolon_that_ends_the_path_does_not_bypass_a_rule() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn path_that_no_request_can_have_is_a_fault_with_a_hint() {
     let normal = |text: &str| {
         let path = RequestTarget::read(text.as_bytes(), Reject).unwrap().path().clone().into_owned();
@@ -366,7 +365,7 @@ fn path_that_no_request_can_have_is_a_fault_with_a_hint() {
     assert!(PathPattern::exact(&long[..MAX_PATTERN_BYTES], Sensitive, Reject).is_ok());
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn rules_match_ambiguous_paths_if_they_are_allowed() {
     let router = Router::new(vec![
         on(PathPattern::exact("/projects/a%2Fb", Sensitive, InsecureAllow).unwrap()),
@@ -378,7 +377,7 @@ fn rules_match_ambiguous_paths_if_they_are_allowed() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn invalid_regular_expression_is_a_fault() {
     let fault = |text: &str| PathPattern::regex(text, Sensitive, Reject).unwrap_err();
     for bad in ["/(", "/a)|(?:/b", r"/(a)\1", "/(?=a)", "/[z-a]", "/a**{", r"/\p{L}", "/(?x)#", &"(".repeat(40)] {

@@ -1,9 +1,8 @@
 use super::*;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 const NONE_KEPT: TargetHeaders = TargetHeaders { kept: Vec::new() };
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn target_header_is_removed_in_every_spelling() {
     for header in TARGET_HEADERS {
         let mut spellings: Vec<String> =
@@ -18,7 +17,7 @@ fn target_header_is_removed_in_every_spelling() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn other_headers_and_pseudo_headers_are_kept() {
     for name in [
         ":method",
@@ -71,7 +70,7 @@ fn other_headers_and_pseudo_headers_are_kept() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn other_spelling_of_a_header_that_envoy_sets_is_removed() {
     for name in PROTECTED_HEADERS {
         assert!(!NONE_KEPT.removes_header(name), "{name}");
@@ -82,7 +81,7 @@ fn other_spelling_of_a_header_that_envoy_sets_is_removed() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn kept_header_is_kept_in_its_own_spelling_but_not_as_a_trailer() {
     let kept = TargetHeaders::keeping(&[find("X-Forwarded-Host").unwrap(), find("SCRIPT_NAME").unwrap()]);
     assert!(!kept.removes_header("x-forwarded-host") && !kept.removes_header("script_name"));
@@ -95,7 +94,7 @@ fn kept_header_is_kept_in_its_own_spelling_but_not_as_a_trailer() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn list_is_sorted_without_duplicates_and_within_the_index() {
     let key = |header: &TargetHeader| (header.name.len(), header.name);
     assert!(TARGET_HEADERS.windows(2).all(|pair| matches!(pair, [one, other] if key(one) < key(other))));
@@ -103,7 +102,7 @@ fn list_is_sorted_without_duplicates_and_within_the_index() {
     assert_eq!(STARTS.last(), Some(&TARGET_HEADERS.len()));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn security_page_lists_the_same_headers() {
     let page = include_str!("../../../docs/security.md");
     let (_, section) = page.split_once("## Headers that change the target").unwrap();

@@ -2,7 +2,6 @@ mod other_spellings;
 
 use super::*;
 use crate::http::HeaderName;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 /// `authorization` with Bearer and Token, `x-api-token`, two cookies, two parameters; tokens of at most 16 bytes.
 fn everywhere() -> TokenSource {
@@ -71,7 +70,7 @@ fn rest_of(field: &str, values: &[&[u8]]) -> String {
     edits.get(2).cloned().unwrap_or_default()
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn scheme_is_case_insensitive_and_followed_by_one_space() {
     for value in ["Bearer a.b-c_d~e/f+", "bearer a.b-c_d~e/f+", "BEARER a.b-c_d~e/f+"] {
         assert_eq!(in_authorization(&[value.as_bytes()]), "token a.b-c_d~e/f+", "{value}");
@@ -96,7 +95,7 @@ fn scheme_is_case_insensitive_and_followed_by_one_space() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn other_scheme_is_not_a_credential() {
     let others: [&[u8]; 9] = [
         b"Basic YTpi",
@@ -115,7 +114,7 @@ fn other_scheme_is_not_a_credential() {
     assert_eq!(in_authorization(&[]), "Missing");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn two_credentials_are_rejected_in_any_form_of_the_host() {
     let forms: [&[&[u8]]; 7] = [
         &[b"Bearer a", b"Bearer a"],
@@ -131,7 +130,7 @@ fn two_credentials_are_rejected_in_any_form_of_the_host() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn header_accepts_several_schemes_or_none() {
     let authorization = |value: &[u8]| found(&everywhere(), &[("authorization", value)]);
     assert_eq!(authorization(b"Bearer a"), "token a");
@@ -153,7 +152,7 @@ fn header_accepts_several_schemes_or_none() {
     assert_eq!(found(&everywhere(), &[("x_api_token", b"a")]), "Missing", "another spelling is another header");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn token_over_the_limit_is_rejected() {
     let (fits, over) = ("1234567890123456", "1234567890123456\u{1}");
     assert_eq!(in_authorization(&[format!("Bearer {fits}").as_bytes()]), format!("token {fits}"));
@@ -167,7 +166,7 @@ fn token_over_the_limit_is_rejected() {
     assert_eq!(in_path(&format!("/?t={}", "%61".repeat(20_000))), "TooLarge");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn cookie_is_found_by_exact_name_in_all_lines() {
     assert_eq!(in_cookies(&["access_token=a.b.c"]), "token a.b.c");
     assert_eq!(in_cookies(&["sid=1; access_token=a.b.c; x=y"]), "token a.b.c");
@@ -191,7 +190,7 @@ fn cookie_is_found_by_exact_name_in_all_lines() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn repeated_cookie_is_rejected() {
     for lines in [
         &["access_token=a; access_token=a"][..],
@@ -204,7 +203,7 @@ fn repeated_cookie_is_rejected() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn parameter_is_found_by_decoded_name_in_the_query_only() {
     for path in [
         "/a?access_token=a.b.c",
@@ -246,7 +245,7 @@ fn parameter_is_found_by_decoded_name_in_the_query_only() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn repeated_parameter_is_rejected_in_any_encoding() {
     for path in [
         "/?access_token=a&access_token=a",
@@ -260,7 +259,7 @@ fn repeated_parameter_is_rejected_in_any_encoding() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn credential_for_lenient_parsers_is_rejected_and_removed() {
     for path in ["/?x=1;access_token=a", "/?;access%5Ftoken=a", "/?t=a;x=1"] {
         assert_eq!(in_path(path), "Malformed", "{path}");
@@ -281,7 +280,7 @@ fn credential_for_lenient_parsers_is_rejected_and_removed() {
     assert_eq!(in_path("/?note=a;access_token"), "Missing");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn credentials_in_two_locations_are_rejected_even_if_equal() {
     let places: [(&str, &[u8]); 5] = [
         ("authorization", b"Bearer a"),
@@ -301,7 +300,7 @@ fn credentials_in_two_locations_are_rejected_even_if_equal() {
     assert_eq!(found(&everywhere(), &[("authorization", b"Basic YTpi"), ("x-api-token", b"a")]), "token a");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn unconfigured_locations_are_ignored() {
     let fields: [(&str, &[u8]); 3] =
         [(":path", b"/?access_token=a&access_token=b"), ("cookie", b"access_token=a"), ("x-api-token", b"a")];
@@ -309,7 +308,7 @@ fn unconfigured_locations_are_ignored() {
     assert_eq!(stripped(&only_bearer(), &fields), ["-authorization"]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn cookie_is_removed_and_others_are_unchanged() {
     let rest = |lines: &[&[u8]]| rest_of("cookie", lines);
     assert_eq!(rest(&[b"sid=1; access_token=a; x=\"y\""]), "cookie~sid=1; x=\\\"y\\\"");
@@ -322,7 +321,7 @@ fn cookie_is_removed_and_others_are_unchanged() {
     assert_eq!(rest(&[b"access-token=a; xaccess_token=b"]), "");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn parameter_is_removed_and_the_rest_of_the_path_is_unchanged() {
     let rows = [
         ("/a?access_token=a", ":path~/a"),
@@ -344,7 +343,7 @@ fn parameter_is_removed_and_the_rest_of_the_path_is_unchanged() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn other_spelling_of_a_credential_header_is_removed_even_if_credentials_are_forwarded() {
     let fields: [(&str, &[u8]); 6] = [
         ("x-api-token", b"a"),
@@ -360,7 +359,7 @@ fn other_spelling_of_a_credential_header_is_removed_even_if_credentials_are_forw
     assert_eq!(stripped(&forwarding, &fields), headers[2..]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn credential_that_cannot_be_removed_rejects_the_request() {
     let unwritable: [(&str, &[u8]); 4] = [
         ("cookie", b"a=\r\nx: y; access_token=a"),
@@ -375,7 +374,7 @@ fn credential_that_cannot_be_removed_rejects_the_request() {
     assert_eq!(everywhere().strip(&two_targets), Err(UnremovableCredential));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn credential_trailers_are_detected() {
     for name in ["authorization", "Authorization", "x-api-token", "x_api.token", "cookie", "Cookie"] {
         assert!(everywhere().is_carrier(name), "{name}");
@@ -384,7 +383,7 @@ fn credential_trailers_are_detected() {
     assert!(!only_bearer().is_carrier("cookie"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn arbitrary_bytes_do_not_panic() {
     let pieces: [&[u8]; 12] =
         [b"", b"=", b";", b"&", b"%", b"%5", b"?", b"#", b"\"", b",", b"access_token", b"\xff\x00\r\n"];

@@ -4,7 +4,6 @@ use crate::policy::provider::ClaimNames;
 use crate::policy::provider_fixture::{self, AUDIENCE, ISSUER, NOW, NOW_SECS, SKEW_SECS, changed, provider};
 use serde_json::{Value, json};
 use std::time::Duration;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 /// Which kinds of tokens are access tokens.
 #[path = "kind_tests.rs"]
@@ -42,7 +41,7 @@ fn fault_of_null(name: &str) -> Option<ClaimFault> {
     ValidatedToken::validate(verified(&claims, None), &provider(), NOW).err()
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn okta_token_is_validated_with_its_identity() {
     let token = validate_at(&json!({}), &provider(), NOW).unwrap();
     assert_eq!(token.subject(), Some("alice@acme.com"));
@@ -51,7 +50,7 @@ fn okta_token_is_validated_with_its_identity() {
     assert_eq!(token.claims().string("uid"), Claim::Valid("00u1"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn rfc_9068_token_is_validated_with_its_identity() {
     let changes = json!({"ver": null, "cid": null, "uid": null, "scp": null, "client_id": "s6BhdRkqt3", "scope": "openid orders:read"});
     let token = ValidatedToken::validate(verified(&claims(&changes), Some("at+jwt")), &provider(), NOW).unwrap();
@@ -59,7 +58,7 @@ fn rfc_9068_token_is_validated_with_its_identity() {
     assert_eq!(token.scopes(), ["openid", "orders:read"]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn issuer_is_compared_byte_for_byte() {
     for issuer in [
         json!(null),
@@ -80,7 +79,7 @@ fn issuer_is_compared_byte_for_byte() {
     assert_eq!(fault(&json!({"iss": null, "ISS": ISSUER})), Some(ClaimFault::IssuerUnknown));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn audience_must_contain_an_expected_one_and_only_strings() {
     for (audience, expected) in [
         (json!(AUDIENCE), None),
@@ -108,7 +107,7 @@ fn audience_must_contain_an_expected_one_and_only_strings() {
     assert_eq!(fault_of_null("aud"), Some(ClaimFault::AudienceMalformed));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn any_audience_is_accepted_if_none_is_expected_unless_malformed() {
     let provider = Provider { audiences: Audiences::InsecureAny, ..provider() };
     // Ory Hydra writes `"aud": []` for a client without audiences.
@@ -126,7 +125,7 @@ fn any_audience_is_accepted_if_none_is_expected_unless_malformed() {
     assert_eq!(fault_with(&json!({}), &without_audience), Some(ClaimFault::AudienceUnexpected));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn token_expires_exactly_at_exp_plus_skew() {
     let end = (NOW_SECS + SKEW_SECS) * 1000;
     let changes = json!({ "exp": NOW_SECS });
@@ -145,7 +144,7 @@ fn token_expires_exactly_at_exp_plus_skew() {
     assert_eq!(at(NOW_SECS * 1000), Some(ClaimFault::Expired));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn token_is_valid_exactly_from_nbf_minus_skew() {
     let changes = json!({"nbf": NOW_SECS, "iat": null});
     let begin = (NOW_SECS - SKEW_SECS) * 1000;
@@ -155,7 +154,7 @@ fn token_is_valid_exactly_from_nbf_minus_skew() {
     assert_eq!(fault(&json!({"nbf": 253_402_300_799_u64})), Some(ClaimFault::NotYetValid));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn token_issued_after_now_plus_skew_is_rejected() {
     let changes = json!({ "iat": NOW_SECS });
     let begin = (NOW_SECS - SKEW_SECS) * 1000;
@@ -163,7 +162,7 @@ fn token_issued_after_now_plus_skew_is_rejected() {
     assert_eq!(fault_at(&changes, begin), None);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn exp_is_required_and_nbf_and_iat_are_optional() {
     assert_eq!(fault(&json!({"exp": null})), Some(ClaimFault::ExpiryMissing));
     assert_eq!(fault(&json!({"exp": null, "EXP": NOW_SECS + 60})), Some(ClaimFault::ExpiryMissing));
@@ -171,7 +170,7 @@ fn exp_is_required_and_nbf_and_iat_are_optional() {
 }
 
 /// CVE-2026-25537: a claim of the wrong type is never treated as absent.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn time_of_wrong_type_or_out_of_range_is_malformed() {
     for name in ["exp", "nbf", "iat"] {
         for value in [
@@ -198,7 +197,7 @@ fn time_of_wrong_type_or_out_of_range_is_malformed() {
     assert_eq!(fault(&json!({"exp": 1, "nbf": "x"})), Some(ClaimFault::TimeMalformed));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn lifetime_limit_is_exact_and_requires_iat() {
     let provider = Provider { max_token_lifetime: Some(Duration::from_secs(3600)), ..provider() };
     for (changes, expected) in [
@@ -216,7 +215,7 @@ fn lifetime_limit_is_exact_and_requires_iat() {
     assert_eq!(fault(&json!({"exp": 253_402_300_799_u64})), None, "no limit is configured");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn sender_constrained_token_is_rejected() {
     for cnf in [
         json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}),
@@ -230,7 +229,7 @@ fn sender_constrained_token_is_rejected() {
     assert_eq!(fault_of_null("cnf"), Some(ClaimFault::SenderConstrained));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn identity_claim_of_wrong_type_is_malformed() {
     for (name, values) in [
         ("sub", vec![json!(5), json!(true), json!(["alice"]), json!({})]),
@@ -250,14 +249,14 @@ fn identity_claim_of_wrong_type_is_malformed() {
     assert_eq!(fault(&json!({"cid": null, "azp": 5})), Some(ClaimFault::IdentityMalformed));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn identity_claims_may_be_absent() {
     let token = validate_at(&json!({"sub": null, "cid": null, "scp": null}), &provider(), NOW).unwrap();
     assert_eq!((token.subject(), token.client()), (None, None));
     assert!(token.scopes().is_empty());
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn identity_claim_names_are_configurable() {
     let claim_names = ClaimNames {
         subject: "uid".to_owned(),
@@ -273,7 +272,7 @@ fn identity_claim_names_are_configurable() {
     assert_eq!(fault_with(&json!({"sub": 5, "cid": 5, "scp": 5}), &provider), None);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn only_configured_clients_are_accepted() {
     let provider = Provider { client_ids: Some(vec!["0oa1".to_owned(), "0oa2".to_owned()]), ..provider() };
     for (changes, expected) in [
@@ -296,7 +295,7 @@ fn only_configured_clients_are_accepted() {
     assert_eq!(fault_with(&json!({}), &without_client), Some(ClaimFault::ClientUnexpected));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn groups_are_read_from_the_providers_claim_and_malformed_groups_are_accepted() {
     let nested = ClaimNames {
         groups: ["realm_access".to_owned(), "roles".to_owned()].into_iter().collect(),

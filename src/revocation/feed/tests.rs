@@ -4,7 +4,6 @@ use super::*;
 use crate::callout::{CalloutResult, HttpResponse, TransportError};
 use crate::policy::provider_fixture::{ISSUER, NOW, active, provider};
 use serde_json::json;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 const FULL: Jitter = Jitter(u16::MAX);
 const ALICE: &[u8] = br#"{"revoked":[{"sub":"alice"}]}"#;
@@ -38,7 +37,7 @@ fn poll(feed: &mut RevocationFeed, seconds: u64, outcome: CalloutResult) -> Poll
     feed.finish_poll(number, outcome, FULL, at(seconds)).result
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_list_is_polled_and_confirmed_by_its_etag() {
     let mut feed = feed();
     let first = feed.begin_poll(FULL, at(0)).unwrap();
@@ -56,7 +55,7 @@ fn a_list_is_polled_and_confirmed_by_its_etag() {
     assert_eq!(judge(&feed, "alice"), ListStatus::NotListed);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn every_kind_of_failure_keeps_the_last_list_and_shows() {
     let mut feed = feed();
     assert_eq!(judge(&feed, "alice"), ListStatus::Pending);
@@ -79,7 +78,7 @@ fn every_kind_of_failure_keeps_the_last_list_and_shows() {
     assert_eq!(feed.age(at(now)), Some(Duration::from_secs(now)));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn without_a_first_list_nothing_is_said_of_anybody() {
     let mut feed = feed();
     let failed = poll(&mut feed, 0, response(304, None, b""));
@@ -88,7 +87,7 @@ fn without_a_first_list_nothing_is_said_of_anybody() {
     assert_eq!(feed.age(at(0)), None);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn poll_without_an_end_and_clock_set_back_do_not_end_the_polling() {
     let mut feed = feed();
     let lost = feed.begin_poll(FULL, at(0)).unwrap();
@@ -101,7 +100,7 @@ fn poll_without_an_end_and_clock_set_back_do_not_end_the_polling() {
     assert!(feed.begin_poll(FULL, hour_before).is_some());
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn an_etag_that_cannot_be_written_is_none() {
     let mut feed = feed();
     poll(&mut feed, 0, response(200, Some("\"a\"\r\nx: y"), ALICE));
@@ -118,7 +117,7 @@ fn news_after_two_polls() -> (ListNews, ListNews) {
     (brought, failed)
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_root_without_a_list_takes_over_the_one_that_others_hold() {
     let (brought, failed) = news_after_two_polls();
     assert_eq!((brought.state.digest, failed.document), (failed.state.digest, None));
@@ -134,7 +133,7 @@ fn a_root_without_a_list_takes_over_the_one_that_others_hold() {
     assert_eq!(feed.adopt(brought.state, &document, at(13)), None, "there is one");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn list_confirmed_lately_is_not_polled_at_once() {
     let (brought, _) = news_after_two_polls();
     let mut feed = feed();
@@ -143,7 +142,7 @@ fn list_confirmed_lately_is_not_polled_at_once() {
     assert!(feed.begin_poll(FULL, at(10)).is_some());
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn list_that_no_root_holds_or_another_list_is_not_adopted() {
     let (brought, _) = news_after_two_polls();
     let document = brought.document.unwrap();
@@ -159,7 +158,7 @@ fn list_that_no_root_holds_or_another_list_is_not_adopted() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn requests_wait_for_a_first_poll_and_not_for_a_second_one() {
     let mut feed = feed();
     let first = feed.begin_poll(FULL, at(0)).unwrap().number;

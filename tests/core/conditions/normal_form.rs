@@ -3,7 +3,7 @@
 use super::*;
 
 /// `/orgs/acme%20inc` is the path of the tenant `acme inc`, and not that of a tenant which calls itself `acme%20inc`.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn path_segment_is_compared_as_decoded_string() {
     let condition = "claims.tenant == path_segment(request.url_path, 2)";
     let decision_reason = |tenant: &str, target: &str| {
@@ -35,7 +35,7 @@ fn path_segment_is_compared_as_decoded_string() {
 }
 
 /// `request.url_path == '/orgs/' + claims.tenant` has the same hole as a segment that is not decoded.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn claim_that_needs_escaping_in_a_path_is_not_compared_with_a_path() {
     for condition in [
         "request.url_path == '/orgs/' + claims.tenant",
@@ -73,7 +73,7 @@ fn evaluate_at(condition: &str, host: &str, target: &str) -> &'static str {
     reason(&decide(&mut engine(&configured(json!({ "rules": rules }))), &at("GET", host, target, &[])))
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn the_slash_at_the_end_of_a_path_changes_no_condition() {
     const ALLOWED: &str = "no_token_required";
     const DENIED: &str = "condition_unmet";
@@ -107,7 +107,7 @@ fn the_slash_at_the_end_of_a_path_changes_no_condition() {
     assert_eq!(evaluate_at("request.url_path == '/'", "acme.com", "/x/.."), AMBIGUOUS);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_condition_sees_the_normal_form_of_the_host() {
     const ALLOWED: &str = "no_token_required";
     let decision_reason = |condition: &str, host: &str| evaluate_at(condition, host, "/");
@@ -162,7 +162,7 @@ fn a_condition_sees_the_normal_form_of_the_host() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn repeated_header_or_header_in_two_spellings_is_indeterminate() {
     let decision_reason = |condition: &str, more: &[(&str, &str)]| {
         let rules = json!([{ "name": "all", "access": "public", "require": { "condition": condition } }]);
@@ -195,7 +195,7 @@ fn repeated_header_or_header_in_two_spellings_is_indeterminate() {
     assert_eq!(decision_reason(agent, &[("user-agent", "a")]), "no_token_required");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_property_that_is_empty_is_missing_and_a_mapped_address_is_the_ipv4_address() {
     let decision_reason = |condition: &str, values: &[(Attribute, &[u8])]| {
         let mut engine = requiring(condition);
@@ -232,7 +232,7 @@ fn a_property_that_is_empty_is_missing_and_a_mapped_address_is_the_ipv4_address(
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn constant_outside_the_normal_form_and_name_of_a_raw_value_are_faults() {
     let fault = |condition: &str| {
         let document = configured(json!({ "rules": [{ "require": { "condition": condition } }] }));

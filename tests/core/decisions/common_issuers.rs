@@ -2,7 +2,6 @@
 
 use okta_proxy_wasm::engine::{Decision, StreamId, Verdict};
 use serde_json::{Value, json};
-use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::{NOW, decide, decide_at, reply};
 use crate::engine_harness::{Harness, bearer, published};
@@ -34,7 +33,7 @@ fn record(decision: &Decision) -> Value {
     serde_json::from_str(&decision.audit.to_json()).unwrap()
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn audience_selects_the_provider_whose_keys_verify_the_token() {
     let (a, b) = (SigningKey::a("k1"), SigningKey::b("k1"));
     for (key, audience, expected, provider) in [
@@ -79,7 +78,7 @@ fn audience_selects_the_provider_whose_keys_verify_the_token() {
 }
 
 /// With an unsigned token: what is rejected before the signature needs none.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn audience_of_no_provider_is_rejected_with_any_key_algorithm_and_signature() {
     for header in [
         json!({ "alg": "RS256", "kid": "k1" }),
@@ -100,7 +99,7 @@ fn audience_of_no_provider_is_rejected_with_any_key_algorithm_and_signature() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn no_setting_of_one_provider_applies_to_tokens_of_the_other() {
     let rows = [
         ("a", json!({ "clock_skew": "300s" }), json!({ "exp": NOW - 200 }), "token_expired"),
@@ -138,7 +137,7 @@ fn no_setting_of_one_provider_applies_to_tokens_of_the_other() {
     assert_eq!(with_rs512(&SigningKey::b("k1"), B), "algorithm_not_allowed");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn each_provider_reads_identity_by_its_own_claim_names() {
     let mut configuration = two_providers();
     configuration["providers"]["b"]["subject_claim"] = json!("uid");
@@ -147,7 +146,7 @@ fn each_provider_reads_identity_by_its_own_claim_names() {
     assert!(of(SigningKey::b("k1"), B).contains(&"x-user-id=00u1alice".to_owned()));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn rule_tells_the_providers_of_one_issuer_apart() {
     let mut configuration = two_providers();
     configuration["rules"] = json!([
@@ -164,7 +163,7 @@ fn rule_tells_the_providers_of_one_issuer_apart() {
     assert_eq!((at("/", &a), at("/", &b)), ("authorized", "authorized"), "a rule that names neither takes both");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn cached_tokens_of_one_issuer_stay_with_their_providers() {
     let mut engine = Harness::new(&two_providers());
     let mut ask = |token: &str| {
@@ -183,7 +182,7 @@ fn cached_tokens_of_one_issuer_stay_with_their_providers() {
 }
 
 /// Neither waits, fetches nor learns of a key what does not belong to one provider; the others wait for their own keys.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn token_waits_for_the_keys_of_its_provider_only() {
     let provider = |audience: &str, keys: &str| {
         json!({ "issuer": ISSUER, "audiences": [audience], "upstream": "idp",
@@ -220,7 +219,7 @@ fn token_waits_for_the_keys_of_its_provider_only() {
     assert!(engine.tick().fetches.is_empty(), "an unknown key id of no provider causes no fetch");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn providers_that_share_some_issuers_keep_the_others_to_themselves() {
     let mut configuration = two_providers();
     configuration["providers"]["a"]["additional_issuers"] = json!(["https://only-a.example", "https://both.example"]);
@@ -316,7 +315,7 @@ fn whole(decision: &Decision) -> String {
     format!("{} {verdict} {:?}", decision.audit.to_json(), decision.filter_state)
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn providers_with_disjoint_audiences_decide_each_token_as_its_one_provider_alone() {
     let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
     let (mut admitted, mut selected, mut ambiguous, mut unmatched) = (0, 0, 0, 0);

@@ -8,7 +8,6 @@ use crate::policy::requirement::{Remedy, RequirementContext, Verdict};
 use crate::policy::{Audiences, Provider, Requirement, ValidatedToken};
 use crate::unix_time::UnixTime;
 use serde_json::{Map, Value, json};
-use wasm_bindgen_test::wasm_bindgen_test;
 
 const DOCUMENTS: usize = 3000;
 const TOKENS: usize = 60;
@@ -253,7 +252,7 @@ fn remedied(claims: &Value, remedy: &Remedy<'_>) -> Option<Value> {
     Some(claims)
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn the_naive_evaluation_agrees_and_what_is_told_helps() {
     let mut random = Random(42);
     let tokens: Vec<(Value, ValidatedToken)> = (0..TOKENS)

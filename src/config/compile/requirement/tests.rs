@@ -2,7 +2,6 @@ use super::*;
 use crate::config::decode::Decode;
 use crate::policy::requirement::ClaimValue;
 use serde_json::{Value, json};
-use wasm_bindgen_test::wasm_bindgen_test;
 
 /// Compiles a `require`: the requirement if there is no error, the errors, the warnings.
 pub(super) fn compiled(document: &Value) -> (Option<Requirement>, Vec<String>, Vec<String>) {
@@ -43,7 +42,7 @@ fn text(value: &str) -> ClaimValue {
     ClaimValue::Text(value.to_owned())
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn every_member_becomes_its_term_in_the_order_of_reasons() {
     let document = json!({
         "scopes": ["b", "a"], "any_scope": ["x", "y"], "acr": "phr", "max_age": "15m", "amr": ["hwk"],
@@ -71,7 +70,7 @@ fn every_member_becomes_its_term_in_the_order_of_reasons() {
     assert_eq!(terms(&document), expected);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn claims_are_written_by_name_or_as_a_list_with_paths() {
     let by_name = json!({"claims": {
         "a": "text", "b": true, "c": 1.5, "d.e": {"equals": "x"}, "https://acme.com/x": {"contains": "y"},
@@ -103,7 +102,7 @@ fn claims_are_written_by_name_or_as_a_list_with_paths() {
     assert_eq!(terms(&list), expected);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn acr_is_a_value_of_oktas_or_another_issuers_one_or_several() {
     let acr = |value: Value| terms(&json!({ "acr": value }));
     for value in
@@ -114,7 +113,7 @@ fn acr_is_a_value_of_oktas_or_another_issuers_one_or_several() {
     assert_eq!(acr(json!(["phrh", "a:b"])), [Term::Authentication(owned(&["phrh", "a:b"]))]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_value_that_requires_less_than_its_name_says_is_a_warning() {
     let (requirement, _, warnings) = compiled(&json!({"any_of": [{"acr": "urn:okta:loa:2fa:any:ifpossible"}]}));
     assert!(requirement.is_some());
@@ -127,7 +126,7 @@ fn a_value_that_requires_less_than_its_name_says_is_a_warning() {
     assert_eq!(compiled(&json!({"acr": "urn:okta:loa:2fa:any"})).2, [""; 0]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn every_error_is_reported_once_at_its_path() {
     let acr_hint = "like one of Okta's values and none of them";
     let many = |count: usize| (0..count).map(|number| format!("n{number}")).collect::<Vec<_>>();
@@ -231,7 +230,7 @@ fn every_error_is_reported_once_at_its_path() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn what_only_looks_contradictory_is_let_through() {
     for document in [
         json!({"groups": ["a", "b"], "not": {"groups": ["a"]}}),
@@ -248,7 +247,7 @@ fn what_only_looks_contradictory_is_let_through() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn all_faults_are_said_at_once() {
     let document = json!({
         "scopes": ["a b", "c", "c"], "acr": "phr2", "max_age": 5, "groups": [], "roles": ["x"],
@@ -274,7 +273,7 @@ fn all_faults_are_said_at_once() {
     assert_eq!(paths, expected, "{found:?}");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn it_nests_six_deep_and_no_deeper() {
     let nested = |depth: usize| {
         (0..depth).fold(json!({"groups": ["a"]}), |inner, level| match level % 3 {
@@ -289,7 +288,7 @@ fn it_nests_six_deep_and_no_deeper() {
     assert!(found[0].ends_with("are nested more than 6 deep"), "{found:?}");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn no_value_of_the_document_is_in_a_fault() {
     let secret = "s3cr3t value";
     for document in [

@@ -1,12 +1,11 @@
 use super::*;
 use crate::policy::target_headers::TARGET_HEADERS;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 fn of(name: &str) -> Option<Reserved> {
     reserved(&HeaderName::parse(name).unwrap())
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn reserved_names_are_reserved_in_every_spelling() {
     for (name, expected) in [
         ("connection", Reserved::Framing),
@@ -54,7 +53,7 @@ fn reserved_names_are_reserved_in_every_spelling() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn names_for_an_identity_or_a_token_are_free() {
     for name in [
         "x-user-id",

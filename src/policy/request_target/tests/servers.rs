@@ -94,7 +94,7 @@ fn decoded(segment: &[u8]) -> Vec<u8> {
     plain
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn served_path_of_an_accepted_target_is_one_of_its_readings() {
     let mut lcg = Lcg(3);
     let (mut accepted, mut ambiguous) = (0, 0);

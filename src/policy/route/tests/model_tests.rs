@@ -117,7 +117,7 @@ impl Naive {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn router_finds_the_same_rule_as_a_linear_search() {
     let mut lcg = Lcg(7);
     let (mut found, mut none, mut late, mut ambiguous) = (0, 0, 0, 0);

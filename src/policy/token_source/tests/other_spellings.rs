@@ -70,7 +70,7 @@ fn edits(source: &TokenSource, field: &str, value: &str) -> Vec<String> {
     edits
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn parameter_that_folds_to_a_credential_is_rejected_and_removed() {
     for name in SPELLINGS {
         let path = format!("/a?x=1&{name}=a");
@@ -88,7 +88,7 @@ fn parameter_that_folds_to_a_credential_is_rejected_and_removed() {
     assert_eq!(in_path("/a??access_token=a"), "Malformed", "`URLSearchParams` skips a question mark");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn cookie_that_folds_to_a_credential_is_rejected_and_removed() {
     let spaces = ["\u{a0}", "\u{85}", "\u{2003}", "\u{3000}", "\u{feff}", "\u{200b}", "\u{1c}", "\u{b}"];
     let padded = spaces.iter().flat_map(|space| [format!("{space}access_token"), format!("access_token{space}")]);
@@ -122,7 +122,7 @@ fn cookie_that_folds_to_a_credential_is_rejected_and_removed() {
     assert_eq!(in_cookies(&["x=\"1; access_token=a\""]), "Malformed", "parsers differ on quotes");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn name_that_no_backend_folds_is_ignored() {
     for name in OTHERS {
         let path = format!("/a?{name}=a");
@@ -134,7 +134,7 @@ fn name_that_no_backend_folds_is_ignored() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn target_for_other_recipients_contains_no_credential() {
     let names = [ParamName::parse("access_token").unwrap()];
     for name in SPELLINGS {
@@ -144,7 +144,7 @@ fn target_for_other_recipients_contains_no_credential() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn alternatives_to_authorization_are_removed_and_not_read() {
     let names = [
         "proxy-authorization",
