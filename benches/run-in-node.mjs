@@ -1,8 +1,0 @@
-// Runs a wasm32-wasip1 program under Node's V8, as cargo's runner: node benches/run-in-node.mjs program.wasm [arguments]
-import { readFile } from 'node:fs/promises';
-import { WASI } from 'node:wasi';
-
-const [program, ...rest] = process.argv.slice(2);
-const wasi = new WASI({ version: 'preview1', args: [program, ...rest] });
-const module = await WebAssembly.compile(await readFile(program));
-process.exitCode = wasi.start(await WebAssembly.instantiate(module, wasi.getImportObject()));
