@@ -88,6 +88,7 @@ fn each_warning_and_fault_is_reported_with_its_line() {
         ("proxy_pass with $request_uri", with_location("location /v/ { proxy_pass http://b$request_uri; }")),
         ("proxy_pass with $uri", with_location("location /v/ { proxy_pass http://b$uri; }")),
         ("location without a slash", with_location("location /v { proxy_pass http://b/; }")),
+        ("alias without a slash", with_location("location /v { alias /srv/; }")),
         // Settings of `wasm`.
         ("no tls_trusted_certificate", without("tls_trusted_certificate /etc/ssl/certs/ca-certificates.crt;")),
         ("no tls_verify_cert", changed("tls_verify_cert on;", "tls_verify_cert off;")),
@@ -168,6 +169,7 @@ fn harmless_directives_give_no_warning() {
         ),
         ("server of a stream", changed("http {", "stream { server { listen 1; proxy_pass b:1; } }\nhttp {")),
         ("access log off", in_location("access_log off;")),
+        ("location for one file", with_location("location = /a.txt { root /srv; }")),
         ("upstream by address", changed("acme.okta.com:443", "[::1]:443").replace("resolver 127.0.0.1;", "")),
         ("Lua", in_location("access_by_lua_block { if a then return { \"}\" } end }")),
     ] {

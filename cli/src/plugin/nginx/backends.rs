@@ -1,4 +1,4 @@
-//! Warnings about `proxy_pass`: which path the backend receives.
+//! Warnings about `proxy_pass` and `alias`: which path the backend receives, and which file is served.
 
 use super::locations::Report;
 use super::scopes::{Matcher, Scope};
@@ -33,8 +33,8 @@ pub(super) fn warn(scope: &Scope<'_>, location: &Directive, report: &mut Report)
             Some(target) if is_open_prefix && target.ends_with('/') => report.warn(
                 directive.location(),
                 &format!(
-                    "this location also matches paths that continue without a slash (`{path}x`, `{path}../x`), and its backend \
-                     receives another path than the rules see; write `location {path}/`",
+                    "this location also matches paths that continue without a slash (`{path}x`, `{path}../x`), and nginx \
+                     makes another path of them than the rules see; write `location {path}/`",
                     path = location.last_argument()
                 ),
             ),

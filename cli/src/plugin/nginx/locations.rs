@@ -204,7 +204,8 @@ fn warn_of_second_runs(scopes: &Scopes<'_>, scope: &Scope<'_>, location: &Direct
             warn(directive, "`try_files` makes");
         }
     }
-    if !passes(scope) && !scope.has("try_files") {
+    let is_file = matches!(Matcher::of(location), Matcher::Exact(path) if !path.ends_with('/'));
+    if !passes(scope) && !scope.has("try_files") && !is_file {
         let index = scopes.in_effect(scope, "index");
         let directive = index.first().copied().unwrap_or(location);
         warn(directive, "for a path that ends in `/`, `index` makes");
