@@ -82,10 +82,10 @@ pub enum Format {
 /// `check`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  okta-proxy-wasm check plugin.json\n  okta-proxy-wasm check --deny-warnings envoy.yaml\n  okta-proxy-wasm check --effective - < plugin.json\n\nIn an Envoy configuration (YAML or JSON), every okta-proxy-wasm plugin is checked.\nExit status: 0 no fault, 1 faults (or warnings, with --deny-warnings), 2 a file cannot be used."
+    after_help = "Examples:\n  okta-proxy-wasm check plugin.json\n  okta-proxy-wasm check --deny-warnings envoy.yaml\n  okta-proxy-wasm check nginx.conf\n  okta-proxy-wasm check --effective - < plugin.json\n\nIn a configuration of Envoy (YAML or JSON) or nginx, every okta-proxy-wasm plugin is checked.\nExit status: 0 no fault, 1 faults (or warnings, with --deny-warnings), 2 a file cannot be used."
 )]
 pub struct Check {
-    /// The plugin's configuration, or an Envoy configuration that contains it; `-` for standard input
+    /// The plugin's configuration, or a configuration of Envoy or nginx that contains it; `-` for standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Write the configuration with its defaults and with the Okta preset expanded

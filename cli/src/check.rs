@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use okta_proxy_wasm::config::{self, ConfigError};
+use okta_proxy_wasm::config;
 use serde_json::{Value, json};
 
 use crate::arguments::{Check, Format};
 use crate::effective;
 use crate::failure::{Failure, Outcome};
 use crate::output;
-use crate::plugin::{self, Plugin};
+use crate::plugin::{self, HostFault, Plugin};
 use crate::positions::{Position, Positions};
 use crate::secrets::Secrets;
 use crate::style::Style;
@@ -17,10 +17,17 @@ use crate::style::Style;
 /// The result for one configuration.
 struct Diagnostics {
     location: String,
-    file: String,
-    faults: Vec<(ConfigError, Option<Position>)>,
+    faults: Vec<Fault>,
     warnings: Vec<String>,
     effective: Option<Value>,
+}
+
+struct Fault {
+    /// The path in the configuration, or the directive of the host.
+    path: String,
+    message: String,
+    /// The position, with its file.
+    position: Option<(String, Position)>,
 }
 
 pub fn run(arguments: &Check) -> Result<Outcome, Failure> {
@@ -44,24 +51,37 @@ pub fn run(arguments: &Check) -> Result<Outcome, Failure> {
     Ok(Outcome::negative_if(has_failed))
 }
 
-fn diagnose(file: &Path, plugin: Plugin, secrets: &Secrets, wants_effective: bool) -> Result<Diagnostics, Failure> {
-    let Plugin { location, text, document, origin, mut warnings } = plugin;
-    let file = file.display().to_string();
-    Ok(match config::load(text.as_bytes(), &secrets.environment(&document)) {
+fn diagnose(file: &Path, mut plugin: Plugin, secrets: &Secrets, wants_effective: bool) -> Result<Diagnostics, Failure> {
+    let mut faults = Vec::new();
+    let mut effective = None;
+    let positions = Positions::of(&plugin.text);
+    let position_of = |path: &str, plugin: &Plugin| {
+        let name = plugin.included_file.clone().unwrap_or_else(|| file.display().to_string());
+        positions.find(path, &plugin.origin).map(|position| (name, position))
+    };
+    let loaded = match config::load(plugin.text.as_bytes(), &secrets.environment(&plugin.document)) {
         Ok(loaded) => {
-            let effective = wants_effective.then(|| effective::document(&document, &loaded));
-            warnings.splice(0..0, loaded.warnings);
-            Diagnostics { location, file, faults: Vec::new(), warnings, effective }
+            effective = wants_effective.then(|| effective::document(&plugin.document, &loaded));
+            plugin.warnings.splice(0..0, loaded.warnings.iter().cloned());
+            Some(loaded)
         }
-        Err(faults) => {
-            let positions = Positions::of(&text);
-            let located = faults.into_iter().map(|fault| {
-                let position = positions.find(&fault.path, origin);
-                (fault, position)
-            });
-            Diagnostics { location, file, faults: located.collect(), warnings, effective: None }
+        Err(errors) => {
+            for error in errors {
+                let text = error.to_string();
+                let message = text.strip_prefix(&format!("{}: ", error.path)).unwrap_or(&text).to_owned();
+                faults.push(Fault { position: position_of(&error.path, &plugin), path: error.path, message });
+            }
+            None
         }
-    })
+    };
+    for HostFault { path, message, position } in plugin.take_host_faults(loaded.as_ref()) {
+        let position = position.or_else(|| position_of(&path, &plugin));
+        faults.push(Fault { path, message, position });
+    }
+    if !faults.is_empty() {
+        effective = None;
+    }
+    Ok(Diagnostics { location: plugin.location, faults, warnings: plugin.warnings, effective })
 }
 
 fn print_text(result: &Diagnostics, style: Style) {
@@ -80,9 +100,9 @@ fn print_text(result: &Diagnostics, style: Style) {
         let faults = format!("{count} fault{}", if count == 1 { "" } else { "s" });
         output::line(&format!("{}: {}", result.location, style.failure(&faults)));
     }
-    for (fault, position) in &result.faults {
-        let location = position.map(|Position { line, column }| format!("{}:{line}:{column}: ", result.file));
-        output::line(&format!("  {}{fault}", style.faint(&location.unwrap_or_default())));
+    for Fault { path, message, position } in &result.faults {
+        let location = position.as_ref().map(|(file, Position { line, column })| format!("{file}:{line}:{column}: "));
+        output::line(&format!("  {}{path}: {message}", style.faint(&location.unwrap_or_default())));
     }
     for warning in &result.warnings {
         output::line(&format!("  {} {warning}", style.warning("warning:")));
@@ -93,14 +113,13 @@ fn as_json(result: &Diagnostics) -> Value {
     let faults: Vec<Value> = result
         .faults
         .iter()
-        .map(|(fault, position)| {
-            let text = fault.to_string();
-            let message = text.strip_prefix(&format!("{}: ", fault.path)).unwrap_or(&text);
+        .map(|Fault { path, message, position }| {
             json!({
-                "path": fault.path,
+                "path": path,
                 "message": message,
-                "line": position.map(|position| position.line),
-                "column": position.map(|position| position.column),
+                "file": position.as_ref().map(|(file, _)| file),
+                "line": position.as_ref().map(|(_, position)| position.line),
+                "column": position.as_ref().map(|(_, position)| position.column),
             })
         })
         .collect();

@@ -1,19 +1,21 @@
-//! Finds plugin configurations: a file is one, or is a configuration of Envoy, Istio, Envoy Gateway or Kong that
+//! Finds plugin configurations: a file is one, or is a configuration of Envoy, Istio, Envoy Gateway, Kong or nginx that
 //! contains some.
 
 mod envoy;
 mod manifests;
+mod nginx;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use okta_proxy_wasm::config::Loaded;
 use okta_proxy_wasm::jose::{JsonLimits, parse_object};
 use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::input;
-use crate::positions::Origin;
+use crate::positions::{Origin, Position};
 use crate::secrets::visit_secrets;
 
 /// The filter's limits.
@@ -32,8 +34,35 @@ pub struct Plugin {
     pub document: Value,
     /// The position in the file.
     pub origin: Origin,
+    /// The file of the position, if the host's configuration includes it.
+    pub included_file: Option<String>,
     /// Warnings about the host's configuration.
     pub warnings: Vec<String>,
+    /// Faults of the host's configuration.
+    pub host_faults: Vec<HostFault>,
+    /// Whether nginx runs the plugin.
+    is_in_nginx: bool,
+}
+
+impl Plugin {
+    /// The faults of the host's configuration, and what the host cannot do of the plugin's. `loaded` is `None` for a
+    /// configuration that does not load.
+    pub fn take_host_faults(&mut self, loaded: Option<&Loaded>) -> Vec<HostFault> {
+        let mut faults = std::mem::take(&mut self.host_faults);
+        if self.is_in_nginx {
+            faults.extend(nginx::unsupported(&self.document, loaded));
+        }
+        faults
+    }
+}
+
+/// A reason for which the plugin does not work in its host.
+pub struct HostFault {
+    /// The path in the plugin's configuration, or the directive of the host.
+    pub path: String,
+    pub message: String,
+    /// The position of the directive, with its file.
+    pub position: Option<(String, Position)>,
 }
 
 /// Reads all plugin configurations in a file, at least one.
@@ -45,6 +74,10 @@ pub fn read(path: &Path) -> Result<Vec<Plugin>, Failure> {
     let read = if is_object { serde_json::from_slice::<Value>(&bytes).ok() } else { None };
     let is_of_host =
         HOST_MEMBERS.iter().any(|member| read.as_ref().is_some_and(|document| document.get(*member).is_some()));
+    if !is_yaml && !is_object && nginx::is_nginx(&String::from_utf8_lossy(&bytes)) {
+        let text = String::from_utf8(bytes).map_err(|_| Failure::of_file(path, "not UTF-8"))?;
+        return some_plugin(path, nginx::plugins_in(path, &text)?);
+    }
     let is_plain_yaml = path.as_os_str() == "-" && !is_object && !bytes.trim_ascii().is_empty();
     if !(is_yaml || is_of_host || is_plain_yaml) {
         // The filter reports invalid UTF-8 as invalid JSON, and so does this tool.
@@ -54,12 +87,18 @@ pub fn read(path: &Path) -> Result<Vec<Plugin>, Failure> {
             document: document_of(&text),
             text,
             origin: Origin::whole(),
+            included_file: None,
             warnings: Vec::new(),
+            host_faults: Vec::new(),
+            is_in_nginx: false,
         }]);
     }
     let text = String::from_utf8(bytes).map_err(|_| Failure::of_file(path, "not UTF-8"))?;
     let documents = yaml_documents(path, &text)?;
-    let found: Vec<Plugin> = documents.iter().flat_map(|document| plugins_in(&name, &text, document)).collect();
+    some_plugin(path, documents.iter().flat_map(|document| plugins_in(&name, &text, document)).collect())
+}
+
+fn some_plugin(path: &Path, found: Vec<Plugin>) -> Result<Vec<Plugin>, Failure> {
     if found.is_empty() {
         return Err(Failure::of_file(path, "no okta-proxy-wasm plugin in this file"));
     }
@@ -147,7 +186,10 @@ fn plugins_in(file: &str, text: &str, document: &Value) -> Vec<Plugin> {
                 found.push(Plugin {
                     location: format!("{file}: {at}{}", hosted.subpath),
                     origin: Origin::of_block(text, &hosted.text),
+                    included_file: None,
                     warnings,
+                    host_faults: Vec::new(),
+                    is_in_nginx: false,
                     document,
                     text: hosted.text,
                 });

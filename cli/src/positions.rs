@@ -1,6 +1,7 @@
 //! Maps JSON paths of faults to lines and columns.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use okta_proxy_wasm::config::Path;
 
@@ -12,17 +13,29 @@ pub struct Position {
     pub column: usize,
 }
 
+impl Position {
+    /// The position of a byte offset.
+    pub fn of_offset(text: &str, offset: usize) -> Option<Self> {
+        let before = text.get(..offset)?;
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next()?.chars().count() + 1;
+        Some(Self { line, column })
+    }
+}
+
 /// The position of a document in its file.
-#[derive(Clone, Copy, Debug)]
-pub struct Origin {
-    /// The number of lines before it, and its indentation; `None` if unknown.
-    shift: Option<(usize, usize)>,
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// The document is a block: the number of lines before it, and its indentation; `None` if unknown.
+    Block(Option<(usize, usize)>),
+    /// The document has escapes in the file: the file's text, and the offset there of each byte of the document.
+    Escaped { file: Rc<str>, offsets: Vec<usize> },
 }
 
 impl Origin {
     /// The file is the document.
     pub const fn whole() -> Self {
-        Self { shift: Some((0, 0)) }
+        Self::Block(Some((0, 0)))
     }
 
     /// The document is a block of the file with uniform indentation. The first of several equal blocks is used.
@@ -39,11 +52,19 @@ impl Origin {
             let indent = lines.first()?.len().checked_sub(first.len())?;
             indents(lines, indent).then_some((before, indent))
         });
-        Self { shift }
+        Self::Block(shift)
     }
 
-    fn translate(self, Position { line, column }: Position) -> Option<Position> {
-        self.shift.map(|(lines, columns)| Position { line: line + lines, column: column + columns })
+    /// The position in the file of a byte of the document.
+    fn position(&self, document: &str, offset: usize) -> Option<Position> {
+        match self {
+            Self::Block(shift) => {
+                let (lines, columns) = (*shift)?;
+                let Position { line, column } = Position::of_offset(document, offset)?;
+                Some(Position { line: line + lines, column: column + columns })
+            }
+            Self::Escaped { file, offsets } => Position::of_offset(file, *offsets.get(offset)?),
+        }
     }
 }
 
@@ -63,14 +84,11 @@ impl Positions {
     }
 
     /// The position of the path, or of its closest existing parent: a missing member has none.
-    pub fn find(&self, path: &str, origin: Origin) -> Option<Position> {
+    pub fn find(&self, path: &str, origin: &Origin) -> Option<Position> {
         let mut path = path;
         loop {
             if let Some(at) = self.by_path.get(path) {
-                let before = self.text.get(..*at)?;
-                let line = before.matches('\n').count() + 1;
-                let column = before.rsplit('\n').next()?.chars().count() + 1;
-                return origin.translate(Position { line, column });
+                return origin.position(&self.text, *at);
             }
             path = path.get(..path.rfind(['.', '['])?)?;
         }
@@ -155,7 +173,7 @@ mod tests {
     fn position_of_a_missing_path_is_that_of_its_parent() {
         let text = "{\n  \"a\": { \"b.c\": [1,\n    {\"é\\\"\": 2, \"d\": \"x\\\\\"}] }\n}";
         let positions = Positions::of(text);
-        let find = |path: &str| positions.find(path, Origin::whole()).map(|found| (found.line, found.column));
+        let find = |path: &str| positions.find(path, &Origin::whole()).map(|found| (found.line, found.column));
         assert_eq!(find("$"), Some((1, 1)));
         assert_eq!(find("$.a"), Some((2, 3)));
         assert_eq!(find("$.a[\"b.c\"][0]"), Some((2, 18)));
@@ -168,8 +186,8 @@ mod tests {
     fn a_block_is_found_in_its_file() {
         let file = "x: y\nvalue: |\n    {\n\n      \"a\": 1\n    }\n";
         let block = "{\n\n  \"a\": 1\n}\n";
-        let found = Positions::of(block).find("$.a", Origin::of_block(file, block)).unwrap();
+        let found = Positions::of(block).find("$.a", &Origin::of_block(file, block)).unwrap();
         assert_eq!((found.line, found.column), (5, 7));
-        assert_eq!(Positions::of(block).find("$.a", Origin::of_block("x: y", block)), None);
+        assert_eq!(Positions::of(block).find("$.a", &Origin::of_block("x: y", block)), None);
     }
 }

@@ -87,21 +87,23 @@ fn bare_host_gets_no_call_that_may_trap() {
     }
 }
 
-/// The file that operators of nginx copy; Kong's holds the same (`tests/project/deploy_manifests.rs`). Its key is nobody's.
+/// The file that operators of nginx copy.
 #[test]
-fn nginx_configuration_starts_on_a_bare_host_makes_no_call_and_rejects_until_it_has_keys() {
+fn nginx_configuration_rejects_bad_tokens_and_fetches_keys_for_a_good_one() {
     let conf = fs::read_to_string(project_root().join("deploy/nginx/nginx.conf")).unwrap();
     let (_, rest) = conf.split_once("proxy_wasm okta '").unwrap();
     let plugin = serde_json::from_str(rest.split_once("';").unwrap().0).unwrap();
-    let (mut vm, root) = configured(HostBehavior { callouts: Support::Traps, ..HostBehavior::nginx() }, &plugin);
-    for head in [fields(&[]), with_token("x.y.z"), with_token(&good_token())] {
+    let (mut vm, root) = configured(HostBehavior::nginx(), &plugin);
+    for head in [fields(&[]), with_token("x.y.z")] {
         let stream = vm.request(root, head);
         assert_eq!(status(&vm, stream), 401);
         vm.close(stream);
     }
-    for _ in 0..3 {
-        vm.tick(root);
-    }
+    let waiting = vm.request(root, with_token(&good_token()));
+    let callout = vm.take_callout().unwrap();
+    assert_eq!((callout.owner, callout.upstream.as_str()), (waiting.0, "acme.okta.com:443"));
+    vm.answer(&callout, published());
+    assert_eq!(forwarded(&vm, waiting, "x-user-id"), ["alice@acme.com"]);
 }
 
 #[test]
