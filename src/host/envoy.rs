@@ -65,12 +65,12 @@ impl Host for Envoy {
         Some(|arguments| hostcalls::call_foreign_function("sign", Some(arguments)).ok().flatten())
     }
 
-    fn declare_filter_state(&self, names: &[&str]) -> Result<(), Option<Status>> {
+    fn declare_filter_state(&self, names: &[&str]) -> Result<(), Status> {
         for name in names {
             match hostcalls::call_foreign_function("declare_property", Some(&declaration(name))) {
                 // A root that is configured again has declared it before.
                 Ok(_) | Err(Status::BadArgument) => {}
-                Err(status) => return Err(Some(status)),
+                Err(status) => return Err(status),
             }
         }
         Ok(())

@@ -33,8 +33,8 @@ pub(super) trait Host {
     /// Declares the names that [`Host::set_filter_state`] writes.
     ///
     /// # Errors
-    /// If the host has no filter state, with `None`, or does not declare it.
-    fn declare_filter_state(&self, names: &[&str]) -> Result<(), Option<Status>>;
+    /// If the host has no filter state, or does not declare it.
+    fn declare_filter_state(&self, names: &[&str]) -> Result<(), Status>;
 
     /// Writes the filter state of the current request.
     fn set_filter_state(&self, values: &FilterStateValues) -> Result<(), HostError>;

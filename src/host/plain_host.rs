@@ -61,8 +61,8 @@ impl Host for PlainHost {
         None
     }
 
-    fn declare_filter_state(&self, _: &[&str]) -> Result<(), Option<Status>> {
-        Err(None)
+    fn declare_filter_state(&self, names: &[&str]) -> Result<(), Status> {
+        if names.is_empty() { Ok(()) } else { Err(Status::NotFound) }
     }
 
     fn set_filter_state(&self, values: &FilterStateValues) -> Result<(), HostError> {
@@ -82,15 +82,21 @@ impl Host for PlainHost {
     }
 
     fn unsupported(&self, loaded: &Loaded) -> Vec<&'static str> {
-        let source = &loaded.policy.token_source;
-        let keeps_parameters = source.params.is_empty() || source.forward;
-        if keeps_parameters || !self.is_nginx {
-            Vec::new()
-        } else {
-            vec![
+        let policy = &loaded.policy;
+        let source = &policy.token_source;
+        let mut introspections = policy.providers.iter().filter_map(|(_, provider)| provider.introspection.as_ref());
+        let signs_with_rsa = introspections.any(|settings| settings.client.host_key().is_some());
+        let removes_parameters = !source.params.is_empty() && !source.forward;
+        let reasons = [
+            (policy.filter_state.names().next().is_some(), "`filter_state`: this host has none, only Envoy does"),
+            (policy.clear_route_cache, "`clear_route_cache`: this host chooses the route before the filter runs"),
+            (signs_with_rsa, "a `private_key` of RSA: this host does not sign; a key of P-256 needs no host"),
+            (
+                removes_parameters && self.is_nginx,
                 "`token.from_params` without `token.forward`: this host cannot remove a query parameter from a request",
-            ]
-        }
+            ),
+        ];
+        reasons.into_iter().filter_map(|(applies, reason)| applies.then_some(reason)).collect()
     }
 
     fn begin_ticks(&self) {

@@ -7,9 +7,8 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
-use crate::config::{self, Loaded};
+use crate::config;
 use crate::engine::{Engine, Event, HostServices, ParkingLimits, SharedResponses};
-use crate::host::host_interface::Host;
 use crate::host::http_context::FilterStream;
 use crate::host::log::log_suppressed;
 use crate::host::root_state::RootState;
@@ -58,12 +57,16 @@ impl FilterRoot {
                     }
                     return false;
                 }
-                if !prepare_handover(host, &loaded) {
+                let names: Vec<&str> = loaded.policy.filter_state.names().collect();
+                if let Err(status) = host.declare_filter_state(&names) {
+                    log::error!(
+                        "the configuration is refused: this Envoy does not declare `filter_state` ({status:?})"
+                    );
                     return false;
                 }
                 let Ok(signer) = native_crypto::signer(host, &loaded) else {
                     log::error!(
-                        "the configuration is refused: this host does not sign with an RSA `private_key` (Envoy does since 1.37); one of P-256 needs no host"
+                        "the configuration is refused: this Envoy does not sign with an RSA `private_key` (1.37 and later do); one of P-256 needs no host"
                     );
                     return false;
                 };
@@ -106,25 +109,6 @@ impl Drop for FilterRoot {
         self.give_up_lookups();
         self.shared.wake_ups.leave();
     }
-}
-
-/// Prepares the host for what is handed over by its own means; `false` when it has none. Without them a rule of another
-/// filter that needs an identity would miss it, and one that rejects a user would not know the user.
-fn prepare_handover(host: &dyn Host, loaded: &Loaded) -> bool {
-    let names: Vec<&str> = loaded.policy.filter_state.names().collect();
-    if names.is_empty() && !loaded.policy.clear_route_cache {
-        return true;
-    }
-    match host.declare_filter_state(&names) {
-        Ok(()) => return true,
-        Err(None) => {
-            log::error!("the configuration is refused: `filter_state` and `clear_route_cache` are for Envoy only");
-        }
-        Err(Some(status)) => {
-            log::error!("the configuration is refused: this Envoy does not declare `filter_state` ({status:?})");
-        }
-    }
-    false
 }
 
 impl Context for FilterRoot {

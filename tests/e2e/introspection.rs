@@ -141,7 +141,7 @@ fn envoy_signs_the_client_assertion_with_an_rsa_key() {
     if version().starts_with("1.36.") {
         let refusal = catch_unwind(AssertUnwindSafe(start)).err().expect("the configuration is refused");
         let why = refusal.downcast_ref::<String>().expect("a text");
-        assert!(why.contains("this host does not sign with an RSA `private_key`"), "{why}");
+        assert!(why.contains("this Envoy does not sign with an RSA `private_key`"), "{why}");
         return;
     }
     let (gateway, server) = start();

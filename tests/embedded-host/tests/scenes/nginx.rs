@@ -198,6 +198,20 @@ fn requests_before_the_first_keys_are_to_try_again() {
     assert_eq!(forwarded(&vm, waits, "x-user-id"), ["alice@acme.com"]);
 }
 
+#[test]
+fn all_that_this_host_cannot_do_is_logged_at_once() {
+    let mut document = inline_keys();
+    document["token"] = json!({ "from_params": ["access_token"] });
+    document["filter_state"] = json!(["subject"]);
+    document["clear_route_cache"] = json!(true);
+    let mut vm = Vm::start(HostBehavior::nginx());
+    vm.configure(document.to_string().as_bytes());
+    for setting in ["`token.from_params`", "`filter_state`", "`clear_route_cache`"] {
+        let logged = |line: &String| line.contains("the configuration is refused") && line.contains(setting);
+        assert!(vm.log().iter().any(logged), "{setting}: {:?}", vm.log());
+    }
+}
+
 /// A rejected configuration would end the worker, with the port still open.
 #[test]
 fn a_rejected_configuration_is_accepted_and_rejects_every_request() {
