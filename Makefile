@@ -293,7 +293,7 @@ $(CLIENTS_IN_NODE): $(CLIENTS)/package-lock.json $(CLIENTS)/unpack-browser.mjs
 
 $(SCHEMAS): $(CRDS)/package-lock.json
 	@$(call need,npm,install Node.js with npm)
-	$(call say,"Schemas of Istio and Envoy Gateway for the tests (npm @kubernetes-models)")
+	$(call say,"Schemas of Istio and Envoy Gateway and the Gateway API for the tests (npm @kubernetes-models)")
 	@npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(CRDS) || { echo "npm could not install the schemas: is there a network?" >&2; exit 1; }
 	@touch $@
 

@@ -140,7 +140,16 @@ fn the_module_for_kong_has_every_callback_and_a_schema_that_kong_can_read() {
 fn release_manifests_pin_the_image_and_include_the_nginx_and_kong_files() {
     let digests = fs::read_to_string(dist().join("DIGESTS")).unwrap();
     let image = digests.lines().find(|line| line.contains("oci:// URL")).unwrap().rsplit(' ').next().unwrap();
-    for file in ["istio/wasm-plugin.yaml", "istio/traffic-extension.yaml", "envoy-gateway/extension-policy.yaml"] {
+    for file in [
+        "istio/wasm-plugin.yaml",
+        "istio/traffic-extension.yaml",
+        "istio/introspection.yaml",
+        "istio/canary.yaml",
+        "istio/sidecar.yaml",
+        "istio/waypoint.yaml",
+        "envoy-gateway/extension-policy.yaml",
+        "envoy-gateway/introspection.yaml",
+    ] {
         let text = fs::read_to_string(dist().join("deploy").join(file)).unwrap();
         assert!(text.contains(&format!("sha256: \"{image}\"")), "{file}");
     }

@@ -117,6 +117,11 @@ const HOSTS: [&str; 5] = ["Envoy", "Istio", "Envoy Gateway", "Higress", "Kong an
 #[test]
 fn every_host_s_section_ends_with_a_request_without_a_token_that_gets_401() {
     let page = read(&root().join("docs/deploying.md"));
+    for file in ["istio.md", "envoy-gateway.md"] {
+        let host_page = read(&root().join("docs").join(file));
+        let last = host_page.trim_end().rsplit("```sh\n").next().unwrap();
+        assert!(last.ends_with("# expected: HTTP/1.1 401 Unauthorized\n```"), "{file}: {last}");
+    }
     for host in HOSTS {
         let section = page.split(&format!("\n## {host}\n")).nth(1).unwrap_or_else(|| panic!("no section {host}"));
         let section = section.split("\n## ").next().unwrap().trim_end();

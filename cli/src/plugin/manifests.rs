@@ -55,7 +55,8 @@ pub(super) fn istio_warnings(plugin: &Value, spec: &Value, document: &Value) -> 
     }
     if spec.get("match").is_some_and(|selected| *selected != Value::Array(Vec::new())) {
         warnings.push(String::from(
-            "$.spec.match: requests on the ports that it does not name are forwarded without a check; remove it",
+            "$.spec.match: requests that it does not name are forwarded without a check: on a gateway remove it, for a sidecar \
+             write `[{mode: SERVER}]`",
         ));
     }
     if spec.get("phase").and_then(Value::as_str) != Some("AUTHN") {
