@@ -161,7 +161,7 @@ impl HostedConfig<'_> {
             Host::Istio(spec) => manifests::istio_warnings(self.container, spec, document),
             Host::EnvoyGateway(spec) => manifests::gateway_warnings(self.container, spec, document),
             Host::Kong => vec![String::from(
-                "the module does not work in Kong: it opens the gateway or takes it down; do not use it there \
+                "the module was not run in Kong: do not use it there \
                  (docs/deploying.md, \"Kong and nginx\")",
             )],
         }

@@ -133,18 +133,23 @@ fn every_host_s_section_ends_with_a_request_without_a_token_that_gets_401() {
 }
 
 #[test]
-fn nginx_and_kong_pages_state_first_that_the_module_does_not_work_there() {
+fn nginx_and_kong_pages_state_first_what_was_run_there() {
     for (file, said) in [
-        ("docs/introduction.md", "In nginx and Kong it does not work"),
-        ("docs/deploying.md", "| **nginx, Kong** | **does not work: do not use it.**"),
-        ("docs/guides/from-kong.md", "**The module does not work in Kong itself.**"),
-        ("docs/security.md", "**nginx and Kong**: the module [does not work there]"),
+        ("docs/introduction.md", "run: **do not use it there**."),
+        ("docs/deploying.md", "| nginx with ngx_wasm_module | **experimental**"),
+        ("docs/deploying.md", "| **Kong** | **not run: do not use it** |"),
+        ("docs/guides/from-kong.md", "**The module was not run in Kong itself**: [do not use it there]"),
+        ("docs/security.md", "**nginx**: it is [experimental]"),
+        ("docs/security.md", "**Kong** was not run: do not use it there."),
     ] {
         assert!(read(&root().join(file)).contains(said), "{file} does not say: {said}");
     }
     let page = read(&root().join("docs/deploying.md"));
     let section = page.split("\n## Kong and nginx\n").nth(1).unwrap().trim_start();
-    assert!(section.starts_with("**The module does not work in nginx and Kong. Do not use it there**"), "{section}");
+    assert!(
+        section.starts_with("**nginx is experimental, and Kong was not run: do not use it in Kong.**"),
+        "{section}"
+    );
 }
 
 /// The names that the `name` functions of a file give: `=> "token_expired"`.
