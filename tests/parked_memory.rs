@@ -19,7 +19,7 @@ const MIB: usize = 1024 * 1024;
 /// What else the engine may take meanwhile: memory of unknown key ids, the queue of calls.
 const BESIDE: usize = MIB;
 
-/// The kinds of requests, and the bytes that may wait of them: half of the room for tokens that anybody can make up.
+/// The kinds of requests, and the bytes that may be parked of each: half of the limit for tokens that anybody can make up.
 const KINDS: [(&str, usize); 7] = [
     ("ordinary", 16 * MIB),
     ("many tiny fields", 16 * MIB),

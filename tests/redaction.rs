@@ -107,8 +107,8 @@ fn no_decision_contains_a_token_in_any_form() {
 /// The decisions that no key was needed for, or that came too late: what was parked shows as little.
 #[test]
 fn no_parked_token_is_printed_in_any_form() {
-    let room = ParkingLimits { requests: 2, bytes: usize::MAX };
-    let mut engine = Harness::with(&fetched_issuer(), Setup { room, ..Setup::default() });
+    let limits = ParkingLimits { requests: 2, bytes: usize::MAX };
+    let mut engine = Harness::with(&fetched_issuer(), Setup { limits, ..Setup::default() });
     let token = SigningKey::a("k1").token(&payload(NOW));
     let head = bearer(&token);
     assert_eq!(engine.request(&head).err(), Some(StreamId(1)));

@@ -329,15 +329,15 @@ fn claim<'a>(token: &'a ValidatedToken, name: &str) -> Option<&'a str> {
 }
 
 /// As many strings as the limits allow.
-fn bounded_list<'a>(texts: impl Iterator<Item = &'a str>, room: usize) -> Vec<Cow<'a, str>> {
+fn bounded_list<'a>(texts: impl Iterator<Item = &'a str>, capacity: usize) -> Vec<Cow<'a, str>> {
     let mut listed = Vec::new();
-    let mut room = room;
+    let mut capacity = capacity;
     for text in texts {
         let text = bounded(text);
         // With its quotes and comma.
         let written = text.chars().map(written_bytes).fold(3, usize::saturating_add);
-        match room.checked_sub(written) {
-            Some(left) if listed.len().saturating_add(1) < MAX_LISTED => room = left,
+        match capacity.checked_sub(written) {
+            Some(left) if listed.len().saturating_add(1) < MAX_LISTED => capacity = left,
             _ => {
                 listed.push(Cow::Borrowed(CUT));
                 break;

@@ -70,8 +70,8 @@ struct Usage {
 }
 
 impl Usage {
-    const fn has_capacity_for(self, bytes: usize, room: ParkingLimits) -> bool {
-        self.requests < room.requests && self.bytes.saturating_add(bytes) <= room.bytes
+    const fn has_capacity_for(self, bytes: usize, limits: ParkingLimits) -> bool {
+        self.requests < limits.requests && self.bytes.saturating_add(bytes) <= limits.bytes
     }
 
     const fn add(&mut self, bytes: usize) {
@@ -114,8 +114,8 @@ struct ParkedRequest {
 
 impl Parked {
     /// No requests, and limits for this number of providers.
-    pub(super) fn new(room: ParkingLimits, providers: usize) -> Self {
-        let half = ParkingLimits { requests: room.requests / 2, bytes: room.bytes / 2 };
+    pub(super) fn new(limits: ParkingLimits, providers: usize) -> Self {
+        let half = ParkingLimits { requests: limits.requests / 2, bytes: limits.bytes / 2 };
         let part = |all: usize, least: usize| all.checked_div(providers).unwrap_or(all).max(least).min(all);
         let part = ParkingLimits {
             requests: part(half.requests, LEAST_PART.requests),
@@ -123,7 +123,7 @@ impl Parked {
         };
         let share = |of: usize| of.div_ceil(SHARE_OF_FAILED_SIGNATURES);
         Self {
-            limits: room,
+            limits,
             all: Usage::default(),
             untrusted: Usage::default(),
             by_provider: HashMap::new(),

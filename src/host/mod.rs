@@ -1,4 +1,4 @@
-//! The Proxy-Wasm adapter: the only room that names `proxy_wasm`, and one that decides nothing.
+//! The Proxy-Wasm adapter: the only module that names `proxy_wasm`; it decides nothing.
 //!
 //! [`root_context`] loads the configuration, ticks and fetches, and carries out decisions for parked
 //! streams; [`http_context`] takes a request to the engine and does what it says. Every borrow of the

@@ -72,8 +72,8 @@ impl<'a> Scene<'a> {
         Self::with_limits(configuration, ParkingLimits::default(), reader)
     }
 
-    fn with_limits(configuration: &Value, room: ParkingLimits, reader: &'a mut Reader) -> Self {
-        let setup = Setup { environment: &environment, room, ..Setup::default() };
+    fn with_limits(configuration: &Value, limits: ParkingLimits, reader: &'a mut Reader) -> Self {
+        let setup = Setup { environment: &environment, limits, ..Setup::default() };
         Self { engine: Harness::with(configuration, setup), reader }
     }
 
@@ -458,7 +458,7 @@ fn every_string_in_a_record_is_bounded() {
         let listed = record["scopes"].as_array().unwrap();
         assert_eq!((listed.len(), &listed[63], record.get("request_id")), (64, &json!("…"), None));
     }
-    // Nothing is cut that has room.
+    // Nothing that fits is cut.
     let fits = "é".repeat(128);
     let record = scene.bearer("/", &token(json!({ "sub": fits, "scp": ["a", "b"] }))).unwrap();
     assert_eq!((&record["subject"], &record["scopes"]), (&json!(fits), &json!(["a", "b"])));

@@ -348,8 +348,8 @@ fn credential_is_removed_from_a_pending_request_as_from_any_other() {
     let mut configuration = many_sources();
     configuration["providers"]["okta"]["jwks"] = json!({ "uri": format!("{ISSUER}/v1/keys") });
     configuration["providers"]["okta"]["upstream"] = json!("okta");
-    let room = ParkingLimits { requests: 100, bytes: 20_000 };
-    let mut engine = Harness::with(&configuration, Setup { room, ..Setup::default() });
+    let limits = ParkingLimits { requests: 100, bytes: 20_000 };
+    let mut engine = Harness::with(&configuration, Setup { limits, ..Setup::default() });
     let key = SigningKey::a("k1");
     let token = key.token(&payload(NOW));
     let fetch = engine.tick_begins_a_fetch();
@@ -357,7 +357,7 @@ fn credential_is_removed_from_a_pending_request_as_from_any_other() {
     let parked = arrive(format!("sid=1; access_token={token}; X=y"));
     assert_eq!(parked.err(), Some(StreamId(1)));
     let no_room = arrive(format!("access_token={token}; big={}", "b".repeat(20_000)));
-    assert_eq!(no_room.map(|decision| reason(&decision)), Ok("too_many_pending"), "there is no room for its cookies");
+    assert_eq!(no_room.map(|decision| reason(&decision)), Ok("too_many_pending"), "there is no limits for its cookies");
     engine.done(fetch.id, published(&key_set(&[&key])));
     let (stream, decision) = &engine.decided[0];
     assert_eq!(*stream, StreamId(1));

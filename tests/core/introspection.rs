@@ -82,8 +82,8 @@ impl Scene {
         Self::of(&configuration(introspection), ParkingLimits::default())
     }
 
-    fn of(configuration: &Value, room: ParkingLimits) -> Self {
-        Self::with_setup(configuration, Setup { room, ..Setup::default() })
+    fn of(configuration: &Value, limits: ParkingLimits) -> Self {
+        Self::with_setup(configuration, Setup { limits, ..Setup::default() })
     }
 
     fn with_setup(configuration: &Value, setup: Setup<'_>) -> Self {
@@ -548,8 +548,8 @@ fn stale_response_is_used_only_where_configured_and_is_marked() {
 
 #[test]
 fn uncached_tokens_use_at_most_half_of_the_pending_capacity() {
-    let room = ParkingLimits { requests: 8, bytes: 1024 * 1024 };
-    let mut scene = Scene::of(&configuration(json!({})), room);
+    let limits = ParkingLimits { requests: 8, bytes: 1024 * 1024 };
+    let mut scene = Scene::of(&configuration(json!({})), limits);
     assert_eq!(scene.introspect("/", "known", active(json!({}))), "authorized");
     scene.pass(30_000);
     for token in 0..4 {
@@ -605,8 +605,8 @@ fn a_queued_call_is_dropped_when_the_last_request_that_waits_for_it_closes() {
 
 #[test]
 fn request_rejected_for_a_full_parking_space_causes_no_call() {
-    let room = ParkingLimits { requests: 8, bytes: 1024 * 1024 };
-    let mut scene = Scene::of(&configuration(json!({})), room);
+    let limits = ParkingLimits { requests: 8, bytes: 1024 * 1024 };
+    let mut scene = Scene::of(&configuration(json!({})), limits);
     for token in 0..4 {
         assert_eq!(scene.request(&format!("random{token}")).1, None);
     }

@@ -144,10 +144,10 @@ impl<'a> Model<'a> {
             "algorithms": ["ES256"], "jwks": { "uri": "https://a.example/keys", "refresh": "1h", "max_stale": "2h",
             "timeout": "5s", "unknown_kid_cooldown": "4s" } } } });
         // Half of the places is for tokens that wait for a key.
-        let room = ParkingLimits { requests: 2 * ROOM, bytes: usize::MAX };
+        let limits = ParkingLimits { requests: 2 * ROOM, bytes: usize::MAX };
         Self {
             tokens,
-            engine: Harness::with(&configuration, Setup { room, ..Setup::default() }),
+            engine: Harness::with(&configuration, Setup { limits, ..Setup::default() }),
             random: Random::new(seed),
             millis: 0,
             events: 0,
@@ -471,7 +471,7 @@ impl<'a> Model<'a> {
             _ => self.pass(),
         }
         assert_eq!(self.engine.pending(), self.waiting.len(), "who waits");
-        assert!(self.engine.pending() <= ROOM, "more wait than there is room for");
+        assert!(self.engine.pending() <= ROOM, "more wait than there is limits for");
         assert!(self.failed_waiting() <= FAILED_ROOM, "too many wait whose signature fails");
     }
 

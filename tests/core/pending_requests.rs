@@ -46,12 +46,12 @@ impl Scene {
         Self::with_limits(ParkingLimits::default())
     }
 
-    fn with_limits(room: ParkingLimits) -> Self {
-        Self::of(&fetched_issuer(), room)
+    fn with_limits(limits: ParkingLimits) -> Self {
+        Self::of(&fetched_issuer(), limits)
     }
 
-    fn of(configuration: &Value, room: ParkingLimits) -> Self {
-        Self::with(configuration, Setup { room, ..Setup::default() })
+    fn of(configuration: &Value, limits: ParkingLimits) -> Self {
+        Self::with(configuration, Setup { limits, ..Setup::default() })
     }
 
     /// A worker of several.

@@ -22,8 +22,8 @@ impl Gate {
     }
 
     fn configured(configuration: Value) -> Self {
-        let room = ParkingLimits { requests: 0, bytes: 0 };
-        Self(Harness::with(&configuration, Setup { room, ..Setup::default() }))
+        let limits = ParkingLimits { requests: 0, bytes: 0 };
+        Self(Harness::with(&configuration, Setup { limits, ..Setup::default() }))
     }
 
     fn reject(&mut self, fields: Vec<(String, Vec<u8>)>) -> (LocalResponse, &'static str) {

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 const VERIFIED: [&str; 10] =
     ["Rule", "Credential", "Jwt", "Provider", "Algorithm", "Keys", "Signature", "Claims", "Identity", "Requirement"];
 
-fn recording(configuration: &Value, room: ParkingLimits) -> Harness {
+fn recording(configuration: &Value, limits: ParkingLimits) -> Harness {
     let environment = |name: &str| (name == "OKTA_CLIENT_SECRET").then(|| String::from("hunter2"));
-    let mut harness = Harness::with(configuration, Setup { environment: &environment, room, ..Setup::default() });
+    let mut harness = Harness::with(configuration, Setup { environment: &environment, limits, ..Setup::default() });
     harness.engine = harness.engine.with_trace();
     harness
 }
@@ -198,8 +198,8 @@ fn denied_request_ends_with_the_event_that_denies_it() {
 
 #[test]
 fn request_that_may_not_be_pending_ends_with_that_event() {
-    let room = ParkingLimits { requests: 8, ..ParkingLimits::default() };
-    let mut harness = recording(&fetched_issuer(), room);
+    let limits = ParkingLimits { requests: 8, ..ParkingLimits::default() };
+    let mut harness = recording(&fetched_issuer(), limits);
     let (parked, reason) = harness.send(&bearer(token()));
     assert_eq!(reason, None);
     let rejected = (0..8).find_map(|_| harness.request(&bearer(token())).ok()).unwrap();

@@ -173,7 +173,7 @@ fn grpc_client_gets_grpc_statuses() {
 #[cfg(target_arch = "x86_64")]
 mod browser {
     use testbed::programs::Browser;
-    use testbed::{Answer, ScriptedServer};
+    use testbed::{ScriptedResponse, ScriptedServer};
 
     use super::*;
 
@@ -188,10 +188,10 @@ mod browser {
         let calls = calls.clone();
         ScriptedServer::start(move |received, _| {
             match received.path.as_str() {
-                "/" => Answer::new(200, PAGE).header("content-type", "text/html"),
-                "/calls" => Answer::json(200, &calls),
-                "/results" => Answer::new(204, ""),
-                _ => Answer::new(404, ""),
+                "/" => ScriptedResponse::new(200, PAGE).header("content-type", "text/html"),
+                "/calls" => ScriptedResponse::json(200, &calls),
+                "/results" => ScriptedResponse::new(204, ""),
+                _ => ScriptedResponse::new(404, ""),
             }
             .into()
         })

@@ -11,8 +11,8 @@ use testbed::authorization_server::{DNS_NAME, ISSUER, now};
 use testbed::envoy::ListenerUpdate;
 use testbed::polling::until;
 use testbed::{
-    Answer, Backend, ClientTokenRequest, Cluster, EnvoyBuilder, ListenerOptions, Request, ScriptedServer, SigningKey,
-    UserTokenRequest,
+    Backend, ClientTokenRequest, Cluster, EnvoyBuilder, ListenerOptions, Request, ScriptedResponse, ScriptedServer,
+    SigningKey, UserTokenRequest,
 };
 
 /// The values of a header that the backend received, as its echo tells.
@@ -426,7 +426,7 @@ fn providers_of_one_issuer() -> Value {
 fn audience_selects_one_of_the_providers_of_one_issuer() {
     let partner = signing::SigningKey::a("partner-1");
     let body = signing::key_set(&[&partner]);
-    let keys = ScriptedServer::start(move |_, _| Answer::json(200, &body).into());
+    let keys = ScriptedServer::start(move |_, _| ScriptedResponse::json(200, &body).into());
     let more_clusters = vec![Cluster::plain("partner", keys.port())];
     let gateway = Setup { configuration: providers_of_one_issuer(), more_clusters, ..Setup::default() }.start();
     let claims = |audience: Value, changes: Value| {

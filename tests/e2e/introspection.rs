@@ -15,7 +15,7 @@ use testbed::authorization_server::now;
 use testbed::envoy::version;
 use testbed::polling::until;
 use testbed::programs::http2_requests;
-use testbed::{Answer, Cluster, ListenerOptions, Request, Script, ScriptedServer};
+use testbed::{Cluster, ListenerOptions, Request, Script, ScriptedResponse, ScriptedServer};
 
 #[test]
 fn introspection_response_decides_and_is_cached() {
@@ -90,17 +90,19 @@ fn every_callout_carries_a_user_agent_and_the_operators_headers() {
         let has = |name: &str, value: &str| received.headers.all(name) == [value.as_bytes()];
         let of_list = has("user-agent", "acme-gateway/1") && has("authorization", SECRET);
         match received.path.as_str() {
-            "/revoked" if of_list => Answer::json(200, &json!({ "revoked": [] })).into(),
-            _ if !has("user-agent", user_agent) || !has("x-waf-key", SECRET) => Answer::new(403, "blocked").into(),
+            "/revoked" if of_list => ScriptedResponse::json(200, &json!({ "revoked": [] })).into(),
+            _ if !has("user-agent", user_agent) || !has("x-waf-key", SECRET) => {
+                ScriptedResponse::new(403, "blocked").into()
+            }
             "/oauth2/default/.well-known/openid-configuration" => {
                 let at = |path: &str| format!("https://acme.okta.com/{path}");
                 let endpoints =
                     json!({ "issuer": ISSUER, "jwks_uri": at("keys"), "introspection_endpoint": at("ask") });
-                Answer::json(200, &endpoints).into()
+                ScriptedResponse::json(200, &endpoints).into()
             }
-            "/keys" => Answer::json(200, &key_set(&[&SigningKey::a("k1")])).into(),
+            "/keys" => ScriptedResponse::json(200, &key_set(&[&SigningKey::a("k1")])).into(),
             "/ask" => active(json!({})),
-            _ => Answer::new(404, "").into(),
+            _ => ScriptedResponse::new(404, "").into(),
         }
     });
     let secret = json!({ "env": "OKTA_CLIENT_SECRET" });
@@ -172,12 +174,12 @@ fn misbehaving_introspection_endpoint_allows_no_request_and_rejects_no_token() {
     let (gateway, server) = start_gateway(json!({ "timeout": "1s" }), |token, _| match token {
         "slow" => Script::Silent,
         "reset" => Script::Reset,
-        "error" => Answer::new(500, "").into(),
-        "html" => Answer::new(200, "<html></html>").header("content-type", "text/html").into(),
+        "error" => ScriptedResponse::new(500, "").into(),
+        "html" => ScriptedResponse::new(200, "<html></html>").header("content-type", "text/html").into(),
         "truncated" => Script::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"active\":true".to_vec()),
-        "huge" => Answer::new(200, vec![b' '; 10_000_000]).into(),
-        "twice" => Answer::new(200, r#"{"active":true,"active":true}"#).into(),
-        "text" => Answer::new(200, r#"{"active":"true"}"#).into(),
+        "huge" => ScriptedResponse::new(200, vec![b' '; 10_000_000]).into(),
+        "twice" => ScriptedResponse::new(200, r#"{"active":true,"active":true}"#).into(),
+        "text" => ScriptedResponse::new(200, r#"{"active":"true"}"#).into(),
         _ => active(json!({})),
     });
     for token in ["slow", "reset", "error", "html", "truncated", "huge", "twice", "text"] {
@@ -197,12 +199,14 @@ fn misbehaving_introspection_endpoint_allows_no_request_and_rejects_no_token() {
 #[test]
 fn revoked_token_is_rejected_by_all_workers_also_when_the_list_is_unavailable() {
     let server = ScriptedServer::start(|received, nth| match (received.headers.text("if-none-match"), nth) {
-        (None, 0..12) => Answer::json(200, &json!({ "revoked": [] })).header("etag", "\"none\"").into(),
-        (Some(tag), 0..12) if tag == "\"none\"" => Answer::new(304, "").into(),
+        (None, 0..12) => ScriptedResponse::json(200, &json!({ "revoked": [] })).header("etag", "\"none\"").into(),
+        (Some(tag), 0..12) if tag == "\"none\"" => ScriptedResponse::new(304, "").into(),
         (Some(tag), _) if tag == "\"none\"" => {
-            Answer::json(200, &json!({ "revoked": [{ "sub": "alice@acme.com" }] })).header("etag", "\"alice\"").into()
+            ScriptedResponse::json(200, &json!({ "revoked": [{ "sub": "alice@acme.com" }] }))
+                .header("etag", "\"alice\"")
+                .into()
         }
-        (None | Some(_), _) => Answer::new(500, "").into(),
+        (None | Some(_), _) => ScriptedResponse::new(500, "").into(),
     });
     let mut configuration = gateway::minimal_configuration();
     configuration["revocations"] =

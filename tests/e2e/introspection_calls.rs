@@ -13,7 +13,7 @@ use crate::introspection_gateway::{
 };
 use serde_json::json;
 use testbed::polling::until;
-use testbed::{Answer, Connection, Request, Script, send_many};
+use testbed::{Connection, Request, Script, ScriptedResponse, send_many};
 
 /// Enough for a busy machine to send two thousand requests.
 const A_WHILE: Duration = Duration::from_secs(4);
@@ -76,7 +76,7 @@ fn token_revoked_while_cached_is_allowed_for_at_most_cache_ttl_and_causes_one_mo
 #[test]
 fn endpoint_that_returns_429_is_not_called_until_retry_after() {
     let (gateway, server) = start_gateway(json!({}), |token, nth| match (token, nth) {
-        (_, 0) => Answer::new(429, "").header("retry-after", "3").into(),
+        (_, 0) => ScriptedResponse::new(429, "").header("retry-after", "3").into(),
         _ => active(json!({})),
     });
     let mut sent = 0;

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 use testbed::authorization_server::now;
 use testbed::http1::Received;
-use testbed::{Answer, Cluster, ListenerOptions, Script, ScriptedServer};
+use testbed::{Cluster, ListenerOptions, Script, ScriptedResponse, ScriptedServer};
 
 use crate::gateway::{Gateway, Setup};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set};
@@ -86,7 +86,7 @@ pub fn active(changes: Value) -> Script {
 }
 
 /// A good answer, some of its members changed.
-pub fn active_response(changes: Value) -> Answer {
+pub fn active_response(changes: Value) -> ScriptedResponse {
     let mut members = json!({
         "active": true, "token_type": "Bearer", "scope": "read:accounts", "client_id": "0oa1client",
         "sub": "alice@acme.com", "iss": ISSUER, "aud": AUDIENCE, "iat": now(), "exp": now() + 3600,
@@ -94,11 +94,11 @@ pub fn active_response(changes: Value) -> Answer {
     for (name, value) in changes.as_object().into_iter().flatten() {
         members[name] = value.clone();
     }
-    Answer::json(200, &members)
+    ScriptedResponse::json(200, &members)
 }
 
 pub fn inactive() -> Script {
-    Answer::json(200, &json!({ "active": false })).into()
+    ScriptedResponse::json(200, &json!({ "active": false })).into()
 }
 
 /// Says what a scenario cost: a line of the table that the documentation shows.

@@ -14,7 +14,9 @@ use testbed::authorization_server::now;
 use testbed::envoy::Envoy;
 use testbed::flood::Flood;
 use testbed::polling::until;
-use testbed::{Answer, Backend, Cluster, EnvoyBuilder, ListenerOptions, Mode, Request, ScriptedServer, SigningKey};
+use testbed::{
+    Backend, Cluster, EnvoyBuilder, ListenerOptions, Mode, Request, ScriptedResponse, ScriptedServer, SigningKey,
+};
 
 #[test]
 fn no_good_token_is_rejected_while_the_issuer_rotates_its_keys() {
@@ -135,7 +137,8 @@ impl Issuer {
     fn start(set: Value, token: &str) -> Self {
         let published = Arc::new(Mutex::new(set));
         let script = Arc::clone(&published);
-        let server = ScriptedServer::start(move |_, _| Answer::json(200, &script.lock().expect("no panic")).into());
+        let server =
+            ScriptedServer::start(move |_, _| ScriptedResponse::json(200, &script.lock().expect("no panic")).into());
         let configuration = json!({ "providers": { "scripted": { "issuer": signing::ISSUER,
             "audiences": [signing::AUDIENCE], "upstream": "keys", "insecure_http": true,
             "jwks": { "uri": format!("http://127.0.0.1:{}/keys", server.port()) } } } });

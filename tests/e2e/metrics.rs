@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use testbed::authorization_server::now;
 use testbed::polling::until;
 use testbed::prometheus_text::samples;
-use testbed::{Answer, Cluster, Envoy, ListenerOptions, ListenerUpdate, Mode, Request, Script, ScriptedServer};
+use testbed::{
+    Cluster, Envoy, ListenerOptions, ListenerUpdate, Mode, Request, Script, ScriptedResponse, ScriptedServer,
+};
 
 /// Beside the workers, Envoy's main thread has a VM that reports.
 const REPORTERS: u64 = 3;
@@ -230,13 +232,13 @@ fn issuer(script: impl Fn(&str) -> Script + Send + Sync + 'static) -> ScriptedSe
         let body = String::from_utf8_lossy(&received.body).into_owned();
         match body.split('&').find_map(|parameter| parameter.strip_prefix("token=")) {
             Some(token) => script(token),
-            None => Answer::json(200, &json!({ "revoked": [{ "sub": "mallory" }, { "sub": "eve" }] })).into(),
+            None => ScriptedResponse::json(200, &json!({ "revoked": [{ "sub": "mallory" }, { "sub": "eve" }] })).into(),
         }
     })
 }
 
-fn active() -> Answer {
-    Answer::json(
+fn active() -> ScriptedResponse {
+    ScriptedResponse::json(
         200,
         &json!({
             "active": true, "token_type": "Bearer", "scope": "read:accounts", "client_id": "0oa1client",
@@ -260,8 +262,8 @@ fn start_gateway(members: Value, server: &ScriptedServer) -> Gateway {
 fn introspection_calls_and_responses_are_counted() {
     let server = issuer(|token| match token {
         "good" => active().into(),
-        "fails" => Answer::new(500, "").into(),
-        _ => Answer::json(200, &json!({ "active": false })).into(),
+        "fails" => ScriptedResponse::new(500, "").into(),
+        _ => ScriptedResponse::json(200, &json!({ "active": false })).into(),
     });
     let gateway = start_gateway(json!({ "cache_ttl": "600s" }), &server);
     let envoy = &gateway.envoy;
@@ -307,7 +309,7 @@ fn introspection_calls_and_responses_are_counted() {
 fn stale_responses_exhausted_budget_and_open_circuit_breaker_are_counted() {
     let server = issuer(|token| match token {
         "good" => active().into(),
-        _ => Answer::json(200, &json!({ "active": false })).into(),
+        _ => ScriptedResponse::json(200, &json!({ "active": false })).into(),
     });
     let members = json!({ "cache_ttl": "1s", "stale_if_error": "600s", "requests_per_minute": 4 });
     let gateway = start_gateway(members, &server);

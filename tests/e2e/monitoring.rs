@@ -12,7 +12,7 @@ use testbed::authorization_server::{DNS_NAME, now};
 use testbed::module::project_root;
 use testbed::polling::{until, within};
 use testbed::prometheus::Prometheus;
-use testbed::{Answer, Cluster, ListenerOptions, ListenerUpdate, Request, ScriptedServer};
+use testbed::{Cluster, ListenerOptions, ListenerUpdate, Request, ScriptedResponse, ScriptedServer};
 
 const A_WHILE: Duration = Duration::from_secs(90);
 
@@ -38,15 +38,15 @@ fn issuer() -> ScriptedServer {
     ScriptedServer::start(|received, _| {
         let body = String::from_utf8_lossy(&received.body).into_owned();
         match body.split('&').find_map(|parameter| parameter.strip_prefix("token=")) {
-            None => Answer::json(200, &json!({ "revoked": [{ "sub": "mallory" }] })).into(),
-            Some("good") => Answer::json(
+            None => ScriptedResponse::json(200, &json!({ "revoked": [{ "sub": "mallory" }] })).into(),
+            Some("good") => ScriptedResponse::json(
                 200,
                 &json!({ "active": true, "token_type": "Bearer", "client_id": "c",
                 "sub": "alice", "iss": "https://opaque.example", "exp": now() + 3600 }),
             )
             .into(),
-            Some("fails") => Answer::new(500, "").into(),
-            Some(_) => Answer::json(200, &json!({ "active": false })).into(),
+            Some("fails") => ScriptedResponse::new(500, "").into(),
+            Some(_) => ScriptedResponse::json(200, &json!({ "active": false })).into(),
         }
     })
 }

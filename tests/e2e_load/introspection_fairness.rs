@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use testbed::attack::http2::{Field, Http2};
 use testbed::authorization_server::now;
 use testbed::client::connect_from;
-use testbed::{Answer, Connection, Request};
+use testbed::{Connection, Request, ScriptedResponse};
 
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
 const VISITOR: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -160,7 +160,7 @@ fn all_workers_keep_to_the_rate_limit_stated_by_the_server() {
     const STATED: usize = 20;
     let (gateway, server) =
         introspection_gateway::start_gateway_with_workers(4, json!({ "requests_per_minute": 600 }), |_, _| {
-            let answer = Answer::json(200, &json!({ "active": false }));
+            let answer = ScriptedResponse::json(200, &json!({ "active": false }));
             let answer = answer.header("x-rate-limit-limit", STATED.to_string()).header("x-rate-limit-remaining", "9");
             answer.header("x-rate-limit-reset", (now() + 30).to_string()).into()
         });
@@ -178,7 +178,7 @@ fn all_workers_keep_to_the_rate_limit_stated_by_the_server() {
 #[test]
 fn a_429_counts_as_an_endpoint_failure_in_every_worker() {
     let (gateway, server) = introspection_gateway::start_gateway_with_workers(4, json!({}), |_, _| {
-        Answer::json(429, &json!({})).header("retry-after", "60").into()
+        ScriptedResponse::json(429, &json!({})).header("retry-after", "60").into()
     });
     for number in 0..100_u8 {
         let request = Request::get("/accounts").bearer(&random_token(number.into()));

@@ -16,8 +16,8 @@ use testbed::authorization_server::{DNS_NAME, ISSUER};
 use testbed::envoy::ListenerUpdate;
 use testbed::polling::until;
 use testbed::{
-    Answer, AuthorizationServer, Backend, Cluster, Connection, EnvoyBuilder, ListenerOptions, Request, Script,
-    ScriptedServer, SigningKey,
+    AuthorizationServer, Backend, Cluster, Connection, EnvoyBuilder, ListenerOptions, Request, Script,
+    ScriptedResponse, ScriptedServer, SigningKey,
 };
 
 fn four_workers() -> Gateway {
@@ -199,7 +199,7 @@ impl Scripted {
 }
 
 fn good_keys(idp: &AuthorizationServer) -> Script {
-    Answer::json(200, &idp.jwks()).into()
+    ScriptedResponse::json(200, &idp.jwks()).into()
 }
 
 /// Every way in which a key server fails, and what the log calls it.
@@ -207,18 +207,18 @@ fn misbehaviours() -> Vec<(&'static str, Script)> {
     let huge = format!("{{\"keys\":[],\"x\":\"{}\"}}", "x".repeat(10 * 1024 * 1024));
     let truncated =
         b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n{\"keys\":[".to_vec();
-    let moved = Answer::new(302, b"").header("location", "https://evil.example/keys");
+    let moved = ScriptedResponse::new(302, b"").header("location", "https://evil.example/keys");
     vec![
-        ("status", Answer::json(500, &json!({})).into()),
+        ("status", ScriptedResponse::json(500, &json!({})).into()),
         ("status", moved.into()),
-        ("status", Answer::new(204, b"").into()),
-        ("not_a_key_set", Answer::new(200, b"<html><body>login</body></html>").into()),
-        ("not_a_key_set", Answer::json(200, &json!({ "keys": {} })).into()),
-        ("no_usable_key", Answer::json(200, &json!({ "keys": [] })).into()),
-        ("no_usable_key", Answer::json(200, &json!({ "keys": [{ "kty": "oct", "k": "c2VjcmV0" }] })).into()),
+        ("status", ScriptedResponse::new(204, b"").into()),
+        ("not_a_key_set", ScriptedResponse::new(200, b"<html><body>login</body></html>").into()),
+        ("not_a_key_set", ScriptedResponse::json(200, &json!({ "keys": {} })).into()),
+        ("no_usable_key", ScriptedResponse::json(200, &json!({ "keys": [] })).into()),
+        ("no_usable_key", ScriptedResponse::json(200, &json!({ "keys": [{ "kty": "oct", "k": "c2VjcmV0" }] })).into()),
         ("incomplete", Script::Raw(truncated)),
         ("connection_closed", Script::Reset),
-        ("too_large", Answer::new(200, huge.as_bytes()).into()),
+        ("too_large", ScriptedResponse::new(200, huge.as_bytes()).into()),
         ("timed_out", Script::Silent),
     ]
 }
@@ -254,7 +254,7 @@ fn no_misbehaviour_of_a_key_server_evicts_good_keys() {
 
 #[test]
 fn key_server_misbehaving_at_start_causes_503_until_its_first_good_response() {
-    let scripted = Scripted::start(|_| Answer::json(500, &json!({})).into(), json!({ "timeout": "0.3s" }));
+    let scripted = Scripted::start(|_| ScriptedResponse::json(500, &json!({})).into(), json!({ "timeout": "0.3s" }));
     let good = scripted.idp.sign(
         &json!({}),
         &scripted.idp.base_claims(testbed::authorization_server::now()),
@@ -274,7 +274,7 @@ fn key_server_misbehaving_at_start_causes_503_until_its_first_good_response() {
 fn a_slow_key_server_is_waited_for_within_the_timeout() {
     let slow = |idp: &AuthorizationServer| Script::Slow {
         delay: Duration::from_millis(700),
-        answer: Answer::json(200, &idp.jwks()),
+        answer: ScriptedResponse::json(200, &idp.jwks()),
     };
     let scripted = Scripted::start(slow, json!({ "timeout": "5s" }));
     let good = scripted.idp.sign(

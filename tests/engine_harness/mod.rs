@@ -38,7 +38,7 @@ pub const NO_JITTER: Jitter = Jitter(u16::MAX);
 pub struct Setup<'a> {
     pub environment: &'a dyn Fn(&str) -> Option<String>,
     /// How much may be pending.
-    pub room: ParkingLimits,
+    pub limits: ParkingLimits,
     pub verifier: Box<dyn SignatureVerifier>,
     pub start: UnixTime,
     /// Whether the host knows clients' addresses.
@@ -51,7 +51,7 @@ impl Default for Setup<'_> {
     fn default() -> Self {
         Self {
             environment: &config::no_environment,
-            room: ParkingLimits::default(),
+            limits: ParkingLimits::default(),
             verifier: Box::new(PortableVerifier),
             start: UnixTime::from_secs(NOW),
             knows_addresses: false,
@@ -143,7 +143,7 @@ impl Harness {
             ..HostServices::with_verifier(Box::new(verifier))
         };
         Self {
-            engine: Engine::new(policy, services, setup.room, &Entropy([0; 32]), setup.start),
+            engine: Engine::new(policy, services, setup.limits, &Entropy([0; 32]), setup.start),
             now: setup.start,
             jitter: NO_JITTER,
             attributes: None,

@@ -17,7 +17,7 @@ fn entries(list: &str) -> BTreeSet<String> {
     before_comment.filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
 }
 
-/// What the module imports, as `room.name`, and what it exports.
+/// What the module imports, as `module.name`, and what it exports.
 fn interface() -> (BTreeSet<String>, BTreeSet<String>) {
     let module = std::fs::read(testbed::module::wasm_module()).unwrap();
     let (mut imports, mut exports) = (BTreeSet::new(), BTreeSet::new());

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use testbed::polling::until;
-use testbed::scripted_server::{Answer, Script, ScriptedServer};
+use testbed::scripted_server::{Script, ScriptedResponse, ScriptedServer};
 use testbed::{Backend, Cluster, Envoy, EnvoyBuilder, ListenerOptions, ListenerUpdate, Request};
 
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload};
@@ -33,10 +33,10 @@ enum Fault {
 }
 
 impl Fault {
-    fn script(self, answer: Answer) -> Script {
+    fn script(self, answer: ScriptedResponse) -> Script {
         match self {
             Self::Slow => Script::Slow { delay: Duration::from_secs(1), answer },
-            Self::Status => Answer::new(500, "").into(),
+            Self::Status => ScriptedResponse::new(500, "").into(),
             Self::Silent => Script::Silent,
             Self::Reset => Script::Reset,
         }
@@ -59,7 +59,7 @@ impl Dependencies {
                 LIST => json!({ "revoked": [{ "sub": "mallory" }] }),
                 _ => json!({ "active": true, "iss": "https://asked.acme.com", "aud": AUDIENCE, "sub": "opaque-user" }),
             };
-            let answer = Answer::json(200, &answer);
+            let answer = ScriptedResponse::json(200, &answer);
             let fault: Option<(&str, Fault)> = *current.lock().expect("no panic");
             match fault.filter(|(path, _)| *path == received.path) {
                 Some((_, fault)) => fault.script(answer),

@@ -60,8 +60,8 @@ const RESPONSE_HEADERS: u32 = 2;
 const RESPONSE_BODY: u32 = 1;
 const CALLOUT_HEADERS: u32 = 6;
 
-pub(crate) fn is_known(room: &str, name: &str) -> bool {
-    match room {
+pub(crate) fn is_known(module: &str, name: &str) -> bool {
+    match module {
         "env" => ENV.contains(&name),
         "wasi_snapshot_preview1" => WASI.contains(&name),
         _ => false,
@@ -70,7 +70,7 @@ pub(crate) fn is_known(room: &str, name: &str) -> bool {
 
 /// Serves one call.
 pub(crate) fn call(
-    room: &str,
+    module: &str,
     name: &str,
     caller: Caller<'_, World>,
     arguments: &[Val],
@@ -86,7 +86,7 @@ pub(crate) fn call(
     let subject = served.subject(name);
     let status = match served.world().fault_of_next_call(name, subject) {
         Some(status) => status,
-        None if room == "env" => served.env(name)? as i32,
+        None if module == "env" => served.env(name)? as i32,
         None => served.wasi(name)? as i32,
     };
     if let Some(result) = results.first_mut() {

@@ -105,14 +105,14 @@ impl Vm {
         let mut linker = Linker::<World>::new(module.engine());
         for import in module.imports() {
             let ExternType::Func(signature) = import.ty() else { return Err(format!("imports {}", import.name())) };
-            let (room, name): (Rc<str>, Rc<str>) = (import.module().into(), import.name().into());
-            if !calls::is_known(&room, &name) || store.data().behavior.missing.contains(&&*name) {
+            let (from, name): (Rc<str>, Rc<str>) = (import.module().into(), import.name().into());
+            if !calls::is_known(&from, &name) || store.data().behavior.missing.contains(&&*name) {
                 continue;
             }
-            let (own_room, own_name) = (room.to_string(), name.to_string());
+            let (own_from, own_name) = (from.to_string(), name.to_string());
             linker
-                .func_new(&room, &name, signature.clone(), move |caller, arguments, results| {
-                    calls::call(&own_room, &own_name, caller, arguments, results)
+                .func_new(&from, &name, signature.clone(), move |caller, arguments, results| {
+                    calls::call(&own_from, &own_name, caller, arguments, results)
                 })
                 .map_err(|error| error.to_string())?;
         }

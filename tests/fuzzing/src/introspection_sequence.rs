@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use crate::engine_harness::{Effects, Harness, NOW, Setup, head};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 
-const ROOM: ParkingLimits = ParkingLimits { requests: 6, bytes: 64 * 1024 };
+const LIMITS: ParkingLimits = ParkingLimits { requests: 6, bytes: 64 * 1024 };
 const MAX_STEPS: usize = 200;
 const CACHE_TTL: Duration = Duration::from_secs(30);
 const SKEW: Duration = Duration::from_secs(60);
@@ -156,7 +156,7 @@ pub(crate) fn introspection_sequence(input: &[u8]) {
         let shown = format!("{step:?}");
         scene.take(step);
         assert_eq!(scene.engine.pending(), scene.parked.len(), "after {shown}");
-        assert!(scene.parked.len() <= ROOM.requests);
+        assert!(scene.parked.len() <= LIMITS.requests);
     }
     scene.end();
 }
@@ -171,7 +171,7 @@ impl Scene {
             "rules": [{ "match": { "path": "/asked" }, "introspect": true }],
             "revocations": { "uri": "https://sec.example/revoked", "upstream": "sec" } });
         let secret = |name: &str| (name == "SECRET").then(|| "hunter2".to_owned());
-        let setup = Setup { environment: &secret, room: ROOM, ..Setup::default() };
+        let setup = Setup { environment: &secret, limits: LIMITS, ..Setup::default() };
         let engine = Harness::with(&configuration, setup);
         Self {
             engine,

@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::engine_harness::{Effects, Harness, NOW, Setup, bearer, fetch_response, status_of};
 use crate::signing::{AUDIENCE, SigningKey, key_set, payload, with};
 
-const ROOM: ParkingLimits = ParkingLimits { requests: 6, bytes: 64 * 1024 };
+const LIMITS: ParkingLimits = ParkingLimits { requests: 6, bytes: 64 * 1024 };
 const MAX_STEPS: usize = 200;
 const MAX_STALE: Duration = Duration::from_secs(3600);
 const SKEW: Duration = Duration::from_secs(60);
@@ -126,7 +126,7 @@ pub(crate) fn sequence(input: &[u8]) {
         let Ok(step) = Step::arbitrary(&mut source) else { break };
         scene.take(step);
         assert_eq!(scene.engine.pending(), scene.parked.len(), "after {step:?}");
-        assert!(scene.parked.len() <= ROOM.requests);
+        assert!(scene.parked.len() <= LIMITS.requests);
     }
     scene.end();
 }
@@ -142,7 +142,7 @@ impl Scene {
             "one": provider(ISSUERS[0], AUDIENCE, "one"),
             "second": provider(ISSUERS[0], SECOND_AUDIENCE, "second"),
             "two": provider(ISSUERS[1], AUDIENCE, "two") } });
-        let engine = Harness::with(&configuration, Setup { room: ROOM, ..Setup::default() });
+        let engine = Harness::with(&configuration, Setup { limits: LIMITS, ..Setup::default() });
         Self {
             engine,
             passed: Duration::ZERO,

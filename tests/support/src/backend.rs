@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::http1::Received;
-use crate::scripted_server::{Answer, Script, ScriptedServer};
+use crate::scripted_server::{Script, ScriptedResponse, ScriptedServer};
 
 /// A running backend. The body of its answers is
 /// `{"method", "path", "headers": [[name, value], ...], "body_length"}`.
@@ -71,7 +71,7 @@ impl Backend {
 impl Behaviour {
     fn script(&self, received: &Received, seen_before: usize) -> Script {
         let status = self.answers.get(seen_before).copied().unwrap_or(200);
-        let answer = Answer::json(status, &echo(received));
+        let answer = ScriptedResponse::json(status, &echo(received));
         let answer = self.headers.iter().fold(answer, |answer, (name, value)| answer.header(name, value));
         if self.takes_ms == 0 {
             return answer.into();

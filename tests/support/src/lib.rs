@@ -42,6 +42,6 @@ pub use envoy::{ClientCertificates, Cluster, DownstreamTls, Envoy, EnvoyBuilder,
 pub use gate::{Gate, Mode};
 pub use http1::{Headers, Received, Response};
 pub use rate_limit_service::RateLimitService;
-pub use scripted_server::{Answer, Script, ScriptedServer};
+pub use scripted_server::{Script, ScriptedResponse, ScriptedServer};
 pub use tempfile::TempDir;
 pub use tls::{Certificate, CertificateAuthority};

@@ -103,7 +103,7 @@ impl Load {
 mod tests {
     use super::*;
     use crate::backend::Backend;
-    use crate::scripted_server::{Answer, Script, ScriptedServer};
+    use crate::scripted_server::{Script, ScriptedResponse, ScriptedServer};
 
     fn load(port: u16, connections: usize) -> Load {
         Load { port, connections, expected_status: 200 }
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "a scoped thread panicked")]
     fn response_with_another_status_panics() {
-        let server = ScriptedServer::start(|_, _| Answer::new(401, "").into());
+        let server = ScriptedServer::start(|_, _| ScriptedResponse::new(401, "").into());
         load(server.port(), 1).send_all(&numbered(1));
     }
 
@@ -158,8 +158,8 @@ mod tests {
     fn a_stall_counts_for_the_requests_that_were_due_meanwhile() {
         let stall = Duration::from_millis(200);
         let server = ScriptedServer::start(move |received, _| match received.path.as_str() {
-            "/0" => Script::Slow { delay: stall, answer: Answer::new(200, "") },
-            _ => Answer::new(200, "").into(),
+            "/0" => Script::Slow { delay: stall, answer: ScriptedResponse::new(200, "") },
+            _ => ScriptedResponse::new(200, "").into(),
         });
         let latencies = load(server.port(), 1).send_paced(&numbered(5), Duration::from_millis(1));
         assert!(latencies.iter().all(|latency| *latency > stall / 2), "{latencies:?}");

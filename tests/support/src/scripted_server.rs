@@ -22,13 +22,13 @@ const BACKLOG: i32 = 4096;
 #[derive(Clone, Debug)]
 pub enum Script {
     /// Answers.
-    Respond(Answer),
+    Respond(ScriptedResponse),
     /// Answers after a while.
     Slow {
         /// How long it waits.
         delay: Duration,
         /// What it says then.
-        answer: Answer,
+        answer: ScriptedResponse,
     },
     /// Sends these bytes and closes.
     Raw(Vec<u8>),
@@ -40,13 +40,13 @@ pub enum Script {
 
 /// A well-formed response; the content length is added.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct ScriptedResponse {
     status: u16,
     headers: Vec<(String, Vec<u8>)>,
     body: Vec<u8>,
 }
 
-impl Answer {
+impl ScriptedResponse {
     /// A status and a body.
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self { status, headers: Vec::new(), body: body.into() }
@@ -76,8 +76,8 @@ impl Answer {
     }
 }
 
-impl From<Answer> for Script {
-    fn from(answer: Answer) -> Self {
+impl From<ScriptedResponse> for Script {
+    fn from(answer: ScriptedResponse) -> Self {
         Self::Respond(answer)
     }
 }
@@ -240,9 +240,11 @@ mod tests {
     #[test]
     fn script_is_followed_request_by_request() {
         let server = ScriptedServer::start(|received, nth| match (received.path.as_str(), nth) {
-            ("/keys", 0) => Answer::new(503, "later").header("retry-after", "1").into(),
-            ("/keys", _) => Answer::json(200, &json!({"keys": []})).into(),
-            ("/slow", _) => Script::Slow { delay: Duration::from_millis(20), answer: Answer::new(200, "slow") },
+            ("/keys", 0) => ScriptedResponse::new(503, "later").header("retry-after", "1").into(),
+            ("/keys", _) => ScriptedResponse::json(200, &json!({"keys": []})).into(),
+            ("/slow", _) => {
+                Script::Slow { delay: Duration::from_millis(20), answer: ScriptedResponse::new(200, "slow") }
+            }
             ("/short", _) => Script::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nfour".to_vec()),
             _ => Script::Reset,
         });
@@ -262,7 +264,7 @@ mod tests {
         let heads = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&heads);
         let on_head = move |head: &Received| seen.lock().unwrap().push(head.path.clone());
-        let server = ScriptedServer::start_observing_heads(on_head, |_, _| Answer::new(200, "").into());
+        let server = ScriptedServer::start_observing_heads(on_head, |_, _| ScriptedResponse::new(200, "").into());
         let mut leaving = Connection::open(server.port()).unwrap();
         leaving.write(b"POST /half HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhel").unwrap();
         crate::polling::until("the head", Duration::from_secs(5), || (heads.lock().unwrap().len() == 1).then_some(()));

@@ -33,7 +33,7 @@ fn closed_pending_streams_free_capacity_for_others() {
     let token = good_token();
     for _ in 0..=MOST_THAT_WAIT {
         let gone = vm.request(root, with_token(&token));
-        assert_eq!(vm.outcome(gone), Outcome::Waiting, "those that left still fill the room");
+        assert_eq!(vm.outcome(gone), Outcome::Waiting, "those that left still count");
         vm.close(gone);
     }
     let stays = vm.request(root, with_token(&token));

@@ -10,7 +10,7 @@ use super::client::BACKEND;
 use super::credential::{Credential, Issuer};
 use super::policy::{CLOSED, HOSTS, POLICIES, Policy};
 use crate::envoy::{Cluster, Envoy, EnvoyBuilder, ListenerOptions};
-use crate::scripted_server::{Answer, Script, ScriptedServer};
+use crate::scripted_server::{Script, ScriptedResponse, ScriptedServer};
 
 const INTROSPECTION: &str = "introspection";
 const SECRET: &str = "ATTACK_CLIENT_SECRET";
@@ -44,7 +44,7 @@ impl AttackedGateway {
         let issuer = Issuer::new();
         let introspection = ScriptedServer::start(|received, _| Script::Slow {
             delay: TIME_TO_INTROSPECT,
-            answer: Answer::json(200, &introspected(&received.body)),
+            answer: ScriptedResponse::json(200, &introspected(&received.body)),
         });
         let listeners = POLICIES.iter().flat_map(|policy| {
             let variants = VARIANTS.iter().filter(|&&variant| is_served(policy, variant));

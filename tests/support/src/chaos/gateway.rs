@@ -14,7 +14,7 @@ use super::world::{Generation, World};
 use crate::envoy::{Cluster, Envoy, EnvoyBuilder, ListenerOptions, ListenerUpdate};
 use crate::http1::Received;
 use crate::polling;
-use crate::scripted_server::{Answer, Script, ScriptedServer};
+use crate::scripted_server::{Script, ScriptedResponse, ScriptedServer};
 
 /// `introspection.cache_ttl`.
 pub const CACHE_TTL_MILLIS: u64 = 5000;
@@ -205,12 +205,12 @@ fn backend(world: &Arc<World>) -> ScriptedServer {
         move |received, _| {
             world.check_trailers(received);
             let id = received.headers.text("x-request-id").unwrap_or_default();
-            let answer = Answer::new(200, id);
+            let answer = ScriptedResponse::new(200, id);
             match *world.endpoint(Endpoint::Backend).fault.lock().expect("no panic") {
                 None => answer.into(),
                 Some(Fault::Slow) => Script::Slow { delay: SLOW, answer },
                 Some(Fault::Reset) => Script::Reset,
-                Some(_) => Answer::new(500, "the backend fails").into(),
+                Some(_) => ScriptedResponse::new(500, "the backend fails").into(),
             }
         },
     )
@@ -229,19 +229,19 @@ fn server(world: &Arc<World>, endpoint: Endpoint) -> ScriptedServer {
             Endpoint::List => world.revocation_list(),
             Endpoint::Backend => Value::Null,
         };
-        let answer = Answer::json(200, &body).header("cache-control", "max-age=60");
+        let answer = ScriptedResponse::json(200, &body).header("cache-control", "max-age=60");
         match fault {
             None => answer.into(),
             Some(Fault::Slow) => Script::Slow { delay: SLOW, answer },
             Some(Fault::Hang) => Script::Silent,
-            Some(Fault::ServerError) => Answer::new(500, "it fails").into(),
-            Some(Fault::TooManyRequests) => Answer::new(429, "too many").header("retry-after", "1").into(),
+            Some(Fault::ServerError) => ScriptedResponse::new(500, "it fails").into(),
+            Some(Fault::TooManyRequests) => ScriptedResponse::new(429, "too many").header("retry-after", "1").into(),
             Some(Fault::CutBody) => {
                 Script::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n{\"keys\": [".to_vec())
             }
-            Some(Fault::JunkBody) => Answer::new(200, "<html>Welcome to the Wi-Fi</html>").into(),
-            Some(Fault::EmptySet) => Answer::json(200, &json!({ "keys": [] })).into(),
-            Some(Fault::TooLarge) => Answer::new(200, vec![b' '; TOO_LARGE]).into(),
+            Some(Fault::JunkBody) => ScriptedResponse::new(200, "<html>Welcome to the Wi-Fi</html>").into(),
+            Some(Fault::EmptySet) => ScriptedResponse::json(200, &json!({ "keys": [] })).into(),
+            Some(Fault::TooLarge) => ScriptedResponse::new(200, vec![b' '; TOO_LARGE]).into(),
             Some(Fault::Reset) => Script::Reset,
         }
     })

@@ -9,7 +9,7 @@ use super::gateway::ExtensionFile;
 use crate::envoy::{Cluster, Envoy, EnvoyBuilder, ListenerOptions};
 use crate::polling;
 use crate::process::resident_mebibytes;
-use crate::scripted_server::{Answer, ScriptedServer};
+use crate::scripted_server::{ScriptedResponse, ScriptedServer};
 
 /// How a changed configuration reaches Envoy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +78,10 @@ const LISTENER: &str = "api";
 impl Reloading {
     fn start(workers: u32, delivery: Delivery) -> Self {
         let server = ScriptedServer::start(|received, _| match received.path.as_str() {
-            "/keys" => Answer::json(200, &json!({ "keys": [super::tokens::SigningKey::new("k").jwk()] })).into(),
-            _ => Answer::json(200, &json!({ "revoked": [] })).into(),
+            "/keys" => {
+                ScriptedResponse::json(200, &json!({ "keys": [super::tokens::SigningKey::new("k").jwk()] })).into()
+            }
+            _ => ScriptedResponse::json(200, &json!({ "revoked": [] })).into(),
         });
         let extension = ExtensionFile::new();
         let first = options(0);

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::cpu::{Cost, CpuFinding};
-use crate::introspection::{AskingCost, IntrospectionFinding, REMEMBERED};
+use crate::introspection::{IntrospectionCost, IntrospectionFinding, REMEMBERED};
 use crate::latency::{Latency, LatencyFinding};
 use crate::machine::Machine;
 use crate::memory::{MemoryFinding, WORKERS, tokens_sent};
@@ -89,17 +89,19 @@ fn rules(finding: &RulesFinding) -> Value {
         });
         (cost.rules.name(), found)
     };
-    by_name(finding.costs.iter().map(|(asked, costs)| (asked.name().to_owned(), by_name(costs.iter().map(of_cost)))))
+    by_name(
+        finding.costs.iter().map(|(traffic, costs)| (traffic.name().to_owned(), by_name(costs.iter().map(of_cost)))),
+    )
 }
 
 fn introspection(finding: &IntrospectionFinding) -> Value {
-    let of_cost = |cost: &AskingCost| {
+    let of_cost = |cost: &IntrospectionCost| {
         let Quartiles { low, median, high } = cost.added;
         let found = json!({
             "cpu_us": {"total": cost.total, "added": {"lower_quartile": low, "median": median, "upper_quartile": high}},
             "latency_us": {"p50": cost.p50.as_micros(), "p99": cost.p99.as_micros()},
         });
-        (cost.asking.name().to_owned(), found)
+        (cost.workload.name().to_owned(), found)
     };
     let [with_one, with_all] = finding.memory;
     json!({

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use testbed::authorization_server::{DEFAULT_AUDIENCE, ISSUER};
 use testbed::load::Load;
-use testbed::{Answer, Cluster, Envoy, EnvoyBuilder, ListenerOptions, Request, ScriptedServer};
+use testbed::{Cluster, Envoy, EnvoyBuilder, ListenerOptions, Request, ScriptedResponse, ScriptedServer};
 
 use crate::cpu::{Lane, interleaved};
 use crate::latency::paced;
@@ -28,7 +28,7 @@ const FIRST_PIECE: usize = 100_000;
 
 /// What stands in the listener, and what comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asking {
+pub enum IntrospectionWorkload {
     /// No filter.
     NoFilter,
     /// One JWT; nobody is asked.
@@ -43,7 +43,7 @@ pub enum Asking {
     ExtAuthz,
 }
 
-impl Asking {
+impl IntrospectionWorkload {
     /// In the order of the table.
     pub const ALL: [Self; 6] =
         [Self::NoFilter, Self::Jwt, Self::JwtRemembered, Self::OpaqueRemembered, Self::OpaqueNew, Self::ExtAuthz];
@@ -113,15 +113,15 @@ fn opaque(round: usize, number: usize) -> String {
 /// What it costs.
 pub struct IntrospectionFinding {
     /// One for each, in their order.
-    pub costs: Vec<AskingCost>,
+    pub costs: Vec<IntrospectionCost>,
     /// Resident memory of an Envoy with one worker in MiB: with one answer, and with [`REMEMBERED`].
     pub memory: [f64; 2],
 }
 
 /// What one of them costs.
-pub struct AskingCost {
+pub struct IntrospectionCost {
     /// Which.
-    pub asking: Asking,
+    pub workload: IntrospectionWorkload,
     /// All CPU time that Envoy spends on a request, in microseconds: the median.
     pub total: f64,
     /// What of it is more than without a filter, compared round by round.
@@ -138,22 +138,25 @@ pub struct AskingCost {
 /// When a request is not answered with 200.
 pub fn measure(keys: &[SigningKey], rounds: usize) -> IntrospectionFinding {
     let endpoint = endpoint();
-    let envoy = start(&Asking::ALL, keys, &endpoint);
+    let envoy = start(&IntrospectionWorkload::ALL, keys, &endpoint);
     let jwt = keys[0].token(&claims(0));
-    let lanes: Vec<Lane> =
-        Asking::ALL.iter().map(|asking| Lane { port: envoy.port(asking.name()), expected_status: 200 }).collect();
-    let requests = |round: usize, place: usize| Asking::ALL[place].requests(round, &jwt);
+    let lanes: Vec<Lane> = IntrospectionWorkload::ALL
+        .iter()
+        .map(|workload| Lane { port: envoy.port(workload.name()), expected_status: 200 })
+        .collect();
+    let requests = |round: usize, place: usize| IntrospectionWorkload::ALL[place].requests(round, &jwt);
     let spent = interleaved(envoy.pid(), &lanes, "introspection", WARM_UP_ROUNDS, rounds, requests);
-    let requests = |piece: usize, place: usize| Asking::ALL[place].requests(FIRST_PIECE + piece, &jwt);
+    let requests = |piece: usize, place: usize| IntrospectionWorkload::ALL[place].requests(FIRST_PIECE + piece, &jwt);
     let latencies = paced(&lanes, "latency, introspection", requests);
-    let costs = Asking::ALL.into_iter().zip(&spent).zip(latencies);
-    let cost = |((asking, spent_with), [p50, p99]): ((Asking, &Vec<f64>), [Duration; 2])| AskingCost {
-        asking,
-        total: median(spent_with),
-        added: quartiles(&differences(spent_with, &spent[0])),
-        p50,
-        p99,
-    };
+    let costs = IntrospectionWorkload::ALL.into_iter().zip(&spent).zip(latencies);
+    let cost =
+        |((workload, spent_with), [p50, p99]): ((IntrospectionWorkload, &Vec<f64>), [Duration; 2])| IntrospectionCost {
+            workload,
+            total: median(spent_with),
+            added: quartiles(&differences(spent_with, &spent[0])),
+            p50,
+            p99,
+        };
     IntrospectionFinding { costs: costs.map(cost).collect(), memory: memory(keys, &endpoint) }
 }
 
@@ -164,18 +167,22 @@ fn endpoint() -> ScriptedServer {
         "username": "alice@acme.com", "uid": "00u1alice000000000d7", "client_id": "0oa1application000d7",
         "scope": "read:accounts", "iat": ISSUED_AT, "exp": EXPIRES_AT,
     });
-    ScriptedServer::start(move |_, _| Answer::json(200, &answer).into())
+    ScriptedServer::start(move |_, _| ScriptedResponse::json(200, &answer).into())
 }
 
-fn start(askings: &[Asking], keys: &[SigningKey], endpoint: &ScriptedServer) -> Envoy {
+fn start(workloads: &[IntrospectionWorkload], keys: &[SigningKey], endpoint: &ScriptedServer) -> Envoy {
     let builder = EnvoyBuilder::new().concurrency(1).cluster(Cluster::plain(ENDPOINT, endpoint.port()));
     let builder = builder.env(SECRET, "a secret of the bench");
-    askings.iter().fold(builder, |builder, asking| builder.listener(asking.listener(keys))).start()
+    workloads.iter().fold(builder, |builder, workload| builder.listener(workload.listener(keys))).start()
 }
 
 fn memory(keys: &[SigningKey], endpoint: &ScriptedServer) -> [f64; 2] {
-    let envoy = start(&[Asking::OpaqueNew], keys, endpoint);
-    let load = Load { port: envoy.port(Asking::OpaqueNew.name()), connections: CONNECTIONS, expected_status: 200 };
+    let envoy = start(&[IntrospectionWorkload::OpaqueNew], keys, endpoint);
+    let load = Load {
+        port: envoy.port(IntrospectionWorkload::OpaqueNew.name()),
+        connections: CONNECTIONS,
+        expected_status: 200,
+    };
     let remembered = |count: usize| {
         let requests: Vec<Request> = (0..count).map(|number| with(&opaque(0, number))).collect();
         load.send_all(&requests);
@@ -205,24 +212,27 @@ pub mod tests {
 
     /// Without a filter 10 µs, a JWT 8 more, and so on.
     pub fn finding() -> IntrospectionFinding {
-        let cost = |(asking, added): (Asking, f64)| AskingCost {
-            asking,
+        let cost = |(workload, added): (IntrospectionWorkload, f64)| IntrospectionCost {
+            workload,
             total: 10.0 + added,
             added: Quartiles { low: added, median: added, high: added },
             p50: Duration::from_micros(300 + added as u64),
             p99: Duration::from_micros(700 + added as u64),
         };
         let added = [0.0, 8.0, 11.0, 9.0, 90.0, 60.0];
-        IntrospectionFinding { costs: Asking::ALL.into_iter().zip(added).map(cost).collect(), memory: [61.0, 66.5] }
+        IntrospectionFinding {
+            costs: IntrospectionWorkload::ALL.into_iter().zip(added).map(cost).collect(),
+            memory: [61.0, 66.5],
+        }
     }
 
     #[test]
     fn only_requests_meant_to_be_new_are_distinct() {
-        let sent = |asking: Asking| {
-            let rounds = [0, 1, FIRST_PIECE].into_iter().flat_map(|round| asking.requests(round, "a.b.c"));
+        let sent = |workload: IntrospectionWorkload| {
+            let rounds = [0, 1, FIRST_PIECE].into_iter().flat_map(|round| workload.requests(round, "a.b.c"));
             rounds.map(|request| request.to_bytes()).collect::<BTreeSet<_>>().len()
         };
-        let distinct = Asking::ALL.map(sent);
+        let distinct = IntrospectionWorkload::ALL.map(sent);
         let new = 3 * REQUESTS_PER_ROUND;
         assert_eq!(distinct, [new, 1, 1, 1, new, new]);
     }
@@ -231,6 +241,6 @@ pub mod tests {
     fn opaque_tokens_are_introspected_and_the_baseline_has_no_plugin() {
         assert_eq!(opaque(0, 0).len(), 43);
         assert!(!opaque(0, 0).contains('.'));
-        assert_eq!(Asking::NoFilter.listener(&[]).plugin_configuration, None);
+        assert_eq!(IntrospectionWorkload::NoFilter.listener(&[]).plugin_configuration, None);
     }
 }

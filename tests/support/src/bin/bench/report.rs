@@ -4,11 +4,11 @@ use std::iter;
 
 use crate::cpu::CpuFinding;
 use crate::findings::Findings;
-use crate::introspection::{Asking, AskingCost, IntrospectionFinding, REMEMBERED};
+use crate::introspection::{IntrospectionCost, IntrospectionFinding, IntrospectionWorkload, REMEMBERED};
 use crate::latency::{Latency, LatencyFinding, PIECES, RATE};
 use crate::machine::Machine;
 use crate::memory::{MemoryFinding, WORKERS, tokens_sent};
-use crate::rules::{Asked, RuleSet, RulesFinding};
+use crate::rules::{RuleSet, RuleTraffic, RulesFinding};
 use crate::start::StartFinding;
 use crate::subjects::Subject;
 use crate::table::{table, with_thousands};
@@ -93,14 +93,14 @@ pub fn rules_table(finding: &RulesFinding) -> String {
     let titles: Vec<String> = RuleSet::ALL.iter().map(|rules| rules.title()).collect();
     header.extend(titles.iter().map(String::as_str));
     let mut rows = Vec::new();
-    for (asked, costs) in &finding.costs {
-        let is_meant = |rules: RuleSet| !(rules == RuleSet::Condition && *asked == Asked::None);
+    for (traffic, costs) in &finding.costs {
+        let is_meant = |rules: RuleSet| !(rules == RuleSet::Condition && *traffic == RuleTraffic::None);
         let mut row = |title: String, cell: &dyn Fn(usize) -> String| {
             let cells = costs.iter().enumerate();
             let cells = cells.map(|(place, cost)| if is_meant(cost.rules) { cell(place) } else { String::new() });
             rows.push([title].into_iter().chain(cells).collect::<Vec<_>>());
         };
-        row(format!("{}, µs", asked.title()), &|place| match place {
+        row(format!("{}, µs", traffic.title()), &|place| match place {
             0 => format!("{:.1}", costs[place].total),
             _ => microseconds(costs[place].added.median),
         });
@@ -118,12 +118,12 @@ pub fn rules_table(finding: &RulesFinding) -> String {
 
 /// What it costs to have the issuer asked.
 pub fn introspection_text(finding: &IntrospectionFinding) -> String {
-    let row = |cost: &AskingCost| {
-        let added = match cost.asking {
-            Asking::NoFilter => [const { String::new() }; 2],
+    let row = |cost: &IntrospectionCost| {
+        let added = match cost.workload {
+            IntrospectionWorkload::NoFilter => [const { String::new() }; 2],
             _ => [microseconds(cost.added.median), format!("{:.1} .. {:.1}", cost.added.low, cost.added.high)],
         };
-        let begin = [cost.asking.title().to_owned(), format!("{:.1}", cost.total)];
+        let begin = [cost.workload.title().to_owned(), format!("{:.1}", cost.total)];
         let latency = [cost.p50, cost.p99].map(|latency| latency.as_micros().to_string());
         begin.into_iter().chain(added).chain(latency).collect::<Vec<_>>()
     };

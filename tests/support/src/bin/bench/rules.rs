@@ -95,14 +95,14 @@ fn other_rule(number: usize) -> Value {
 
 /// Which requests come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum RuleTraffic {
     /// Those for the last rule.
     Last,
     /// Those for none of them.
     None,
 }
 
-impl Asked {
+impl RuleTraffic {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Last, Self::None];
 
@@ -134,7 +134,7 @@ impl Asked {
 /// What it costs, in microseconds of CPU time per request.
 pub struct RulesFinding {
     /// For each kind of request, what each set of rules costs, in their order.
-    pub costs: Vec<(Asked, Vec<RuleCost>)>,
+    pub costs: Vec<(RuleTraffic, Vec<RuleCost>)>,
 }
 
 /// What one set of rules costs.
@@ -175,12 +175,12 @@ pub fn measure(keys: &[SigningKey], rounds: usize) -> RulesFinding {
     let token = keys[0].token(&claims);
     let lanes: Vec<Lane> =
         RuleSet::ALL.iter().map(|rules| Lane { port: envoy.port(&rules.name()), expected_status: 200 }).collect();
-    let costs = Asked::ALL.map(|asked| {
-        let request = asked.request(&token);
-        let spent = interleaved(envoy.pid(), &lanes, asked.title(), WARM_UP_ROUNDS, rounds, |_, _| {
+    let costs = RuleTraffic::ALL.map(|traffic| {
+        let request = traffic.request(&token);
+        let spent = interleaved(envoy.pid(), &lanes, traffic.title(), WARM_UP_ROUNDS, rounds, |_, _| {
             vec![request.clone(); crate::workloads::REQUESTS_PER_ROUND]
         });
-        (asked, RulesFinding::costs(&spent))
+        (traffic, RulesFinding::costs(&spent))
     });
     RulesFinding { costs: costs.into() }
 }
@@ -192,7 +192,7 @@ pub mod tests {
     /// Without a filter 10 µs, with no rules 8 more, and so on.
     pub fn finding() -> RulesFinding {
         let spent = [0.0, 8.0, 9.0, 10.0, 12.0, 16.0].map(|added| vec![10.0 + added; 3]);
-        RulesFinding { costs: Asked::ALL.map(|asked| (asked, RulesFinding::costs(&spent))).into() }
+        RulesFinding { costs: RuleTraffic::ALL.map(|traffic| (traffic, RulesFinding::costs(&spent))).into() }
     }
 
     #[test]
