@@ -74,21 +74,32 @@ example: $(if $(wildcard examples/$(NAME)/envoy.yaml),$(ENVOY) $(NODE_MODULES) $
 	@target/debug/example $(NAME) $(if $(KEEP),--keep)
 
 # Two at a time: the tests are one long compilation, and beside it the modules are linked on one core and packages are downloaded.
+# Then the end-to-end tests, which wait now and then, and beside them everything else; what measures under load runs alone.
 .PHONY: test
 test: ## Run every test: native, as wasm under Node, and end to end in a real Envoy
 	@$(MAKE) --no-print-directory --jobs=2 BUILD_PACKAGING='$(BUILD_TESTS)' test-programs
-	$(call say,"Native tests and end-to-end tests in Envoy $(ENVOY_VERSION) and beside them the core's tests as wasm under Node")
-	@$(IN_NODE) >target/in-node.log 2>&1 & in_node=$$!; failed=""; \
-		cargo test --locked --workspace --no-fail-fast || failed="$$failed native"; \
-		wait $$in_node || failed="$$failed in-node"; \
-		printf '\033[1m==> %s\033[0m\n' "The core's tests as wasm under Node"; grep --invert-match ' \.\.\. ok$$' target/in-node.log; \
-		[ -z "$$failed" ] || { echo "tests failed:$$failed" >&2; exit 1; }
-	$(call say,"The oldest Envoy that we support: $(OLDEST_ENVOY_VERSION)")
-	$(call in_envoy,$(OLDEST_ENVOY_VERSION)) --test e2e -- $(OLDEST_TESTS)
+	$(call say,"End-to-end tests in Envoy $(ENVOY_VERSION) and beside them all others")
+	@rm -f target/failed; touch target/failed; \
+		{ $(IN_NODE) >target/in-node.log 2>&1 || echo in-node >>target/failed; \
+		  $(NATIVE_TESTS) $(OTHER_TESTS) >target/other-tests.log 2>&1 || echo other-tests >>target/failed; \
+		  $(call in_envoy,$(OLDEST_ENVOY_VERSION)) --test e2e -- $(OLDEST_TESTS) >target/oldest-envoy.log 2>&1 || echo oldest-envoy >>target/failed; } & \
+		$(NATIVE_TESTS) --test e2e || echo e2e >>target/failed; \
+		wait; \
+		$(call show,"The core's tests as wasm under Node",in-node); \
+		$(call show,"All other tests",other-tests); \
+		$(call show,"The oldest Envoy that we support: $(OLDEST_ENVOY_VERSION)",oldest-envoy); \
+		printf '\033[1m==> %s\033[0m\n' "Under load in Envoy $(ENVOY_VERSION)"; \
+		$(NATIVE_TESTS) --test e2e_load || echo e2e_load >>target/failed; \
+		[ ! -s target/failed ] || { echo "tests failed:" $$(cat target/failed) >&2; exit 1; }
 
-# What the tests run, and the tests, in the order of how long they take.
+NATIVE_TESTS := cargo test --locked --workspace --no-fail-fast
+OTHER_TESTS := --lib --bins --test '[!e]*' --test 'e2e_[!l]*'
+# What a log says beyond the tests that passed.
+show = printf '\033[1m==> %s\033[0m\n' $(1); grep --invert-match ' \.\.\. ok$$' target/$(2).log
+
+# What the tests run, and the tests, in the order of how long they take. What needs no other's build directory is built beside the tests.
 .PHONY: test-programs tests-native tests-in-node
-test-programs: tests-native setup package reproducible vector-runner tests-in-node monitoring
+test-programs: tests-native setup reproducible vector-runner package tests-in-node monitoring
 
 BUILD_TESTS := cargo build --quiet --locked --workspace --tests --bins
 

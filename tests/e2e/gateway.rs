@@ -5,10 +5,11 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testbed::authorization_server::{DNS_NAME, now};
+use testbed::authorization_server::{DNS_NAME, ISSUER, now};
 use testbed::{
     AuthorizationServer, Backend, Cluster, Connection, Envoy, EnvoyBuilder, Gate, ListenerOptions, Mode, Request,
     Response, SigningKey, UserTokenRequest,
@@ -22,7 +23,7 @@ pub struct Gateway {
     pub envoy: Envoy,
     pub backend: Backend,
     pub gate: Gate,
-    pub idp: AuthorizationServer,
+    pub idp: Arc<AuthorizationServer>,
     workers: u32,
 }
 
@@ -51,6 +52,8 @@ pub struct Setup {
     pub environment: Vec<(&'static str, String)>,
     pub gate: Mode,
     pub workers: u32,
+    /// Other tests use the authorization server too: nobody rotates its keys or counts its requests.
+    pub shares_authorization_server: bool,
 }
 
 impl Default for Setup {
@@ -63,6 +66,7 @@ impl Default for Setup {
             environment: Vec::new(),
             gate: Mode::Pass,
             workers: 2,
+            shares_authorization_server: true,
         }
     }
 }
@@ -70,7 +74,11 @@ impl Default for Setup {
 impl Setup {
     /// Starts it all.
     pub fn start(self) -> Gateway {
-        let idp = AuthorizationServer::start();
+        let idp = if self.shares_authorization_server {
+            AuthorizationServer::shared(ISSUER)
+        } else {
+            Arc::new(AuthorizationServer::start())
+        };
         let gate = Gate::in_front_of(idp.port());
         gate.set(self.gate);
         let backend = Backend::start();

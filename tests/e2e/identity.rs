@@ -428,7 +428,13 @@ fn audience_selects_one_of_the_providers_of_one_issuer() {
     let body = signing::key_set(&[&partner]);
     let keys = ScriptedServer::start(move |_, _| ScriptedResponse::json(200, &body).into());
     let more_clusters = vec![Cluster::plain("partner", keys.port())];
-    let gateway = Setup { configuration: providers_of_one_issuer(), more_clusters, ..Setup::default() }.start();
+    let gateway = Setup {
+        configuration: providers_of_one_issuer(),
+        more_clusters,
+        shares_authorization_server: false,
+        ..Setup::default()
+    }
+    .start();
     let claims = |audience: Value, changes: Value| {
         signing::with(&signing::with(&gateway.bent_payload(json!({})), json!({ "aud": audience })), changes)
     };

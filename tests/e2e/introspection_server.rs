@@ -54,8 +54,14 @@ fn seeing_secrets(listener: ListenerOptions) -> ListenerOptions {
 
 fn start_gateway(members: Value) -> Gateway {
     let configuration = configuration(members);
-    let gateway =
-        Setup { configuration, listener: seeing_secrets, environment: environment(), ..Setup::default() }.start();
+    let gateway = Setup {
+        configuration,
+        listener: seeing_secrets,
+        environment: environment(),
+        shares_authorization_server: false,
+        ..Setup::default()
+    }
+    .start();
     gateway.wait_until_keys_are_held();
     gateway
 }
@@ -243,7 +249,9 @@ fn gateway_authenticates_at_the_server_with_each_client_auth_method() {
         .iter()
         .map(|(name, members, _)| seeing_secrets(ListenerOptions::filtered(name, &configuration(members.clone()))))
         .collect();
-    let gateway = Setup { more_listeners, environment: environment(), ..Setup::default() }.start();
+    let gateway =
+        Setup { more_listeners, environment: environment(), shares_authorization_server: false, ..Setup::default() }
+            .start();
     for (name, _, status) in &ways {
         let before = gateway.idp.introspections();
         // None was asked about before: what one of them was told is nothing to the others.

@@ -21,7 +21,7 @@ use testbed::{
 #[test]
 fn no_good_token_is_rejected_while_the_issuer_rotates_its_keys() {
     let configuration = configuration_with_jwks(json!({ "unknown_kid_cooldown": "1s" }));
-    let gateway = Setup { configuration, ..Setup::default() }.start();
+    let gateway = Setup { configuration, shares_authorization_server: false, ..Setup::default() }.start();
     let done = AtomicBool::new(false);
     let statuses = std::thread::scope(|scope| {
         let clients: Vec<_> = (0..4)
@@ -109,7 +109,7 @@ fn the_last_good_keys_survive_a_key_server_that_dies() {
 #[test]
 fn withdrawn_key_stops_verifying_with_the_next_fetch() {
     let configuration = configuration_with_jwks(json!({ "refresh": "1s" }));
-    let gateway = Setup { configuration, ..Setup::default() }.start();
+    let gateway = Setup { configuration, shares_authorization_server: false, ..Setup::default() }.start();
     let token = gateway.alice();
     assert_eq!(gateway.get(&token).status, 200);
     let withdrawn = gateway.idp.kid(SigningKey::Active);

@@ -181,7 +181,8 @@ fn a_decision_is_counted_whether_or_not_its_record_is_written() {
 fn key_age_rotation_and_fetch_failures_are_counted() {
     let jwks = json!({ "refresh": "60s", "unknown_kid_cooldown": "1s", "timeout": "1s" });
     let configuration = gateway::configuration_with_jwks(jwks);
-    let gateway = Setup { configuration, gate: Mode::Hold, ..Setup::default() }.start();
+    let gateway =
+        Setup { configuration, gate: Mode::Hold, shares_authorization_server: false, ..Setup::default() }.start();
     let envoy = &gateway.envoy;
     let token = gateway.alice();
     assert_eq!(gateway.get(&token).status, 503);

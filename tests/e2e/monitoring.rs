@@ -111,6 +111,7 @@ fn every_dashboard_query_and_every_alert_series_has_data() {
         listener: |listener| ListenerOptions { host_env_keys: vec!["OKTA_CLIENT_SECRET".to_owned()], ..listener },
         more_clusters: vec![Cluster::plain("scripted", server.port())],
         environment: vec![("OKTA_CLIENT_SECRET", "hunter2".to_owned())],
+        shares_authorization_server: false,
         ..Setup::default()
     }
     .start();

@@ -242,7 +242,7 @@ fn closed_pending_streams_free_their_capacity() {
 /// The fetch that a request for an unknown key asked for serves others when that request is gone.
 #[test]
 fn fetch_whose_requester_left_still_caches_the_keys() {
-    let gateway = Setup { configuration: patient(), ..Setup::default() }.start();
+    let gateway = Setup { configuration: patient(), shares_authorization_server: false, ..Setup::default() }.start();
     assert_eq!(gateway.get(&gateway.alice()).status, 200);
     gateway.wait_until_keys_are_held();
     gateway.gate.set(Mode::Hold);

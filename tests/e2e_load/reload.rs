@@ -201,8 +201,7 @@ fn faulty() -> Value {
 }
 
 /// The configurations one after another, the third and the fourth while requests wait for the keys of the former.
-fn change(site: &Site, delivery: &impl Delivery, load: &Load<'_>) -> Vec<ActivePeriod> {
-    let begun = Instant::now();
+fn change(site: &Site, delivery: &impl Delivery, load: &Load<'_>, begun: Instant) -> Vec<ActivePeriod> {
     wait_until_keys_are_held(&site.envoy, GENERATIONS[0]);
     let mut turns = vec![ActivePeriod { generation: GENERATIONS[0], begun, accepted: begun, everywhere: begun }];
     load.goes_on_for(SOME);
@@ -230,7 +229,7 @@ fn change(site: &Site, delivery: &impl Delivery, load: &Load<'_>) -> Vec<ActiveP
 fn nothing_is_lost_or_decided_wrongly(delivery: &impl Delivery) {
     let site = Site::start(delivery);
     let begun = Instant::now();
-    let answers = Load::during(site.envoy.port(API), &site.questions, |load| change(&site, delivery, load));
+    let answers = Load::during(site.envoy.port(API), &site.questions, |load| change(&site, delivery, load, begun));
     let all: usize = answers.iter().map(|(_, count)| count).sum();
     eprintln!("{all} answers in {:.1?}: {answers:?}", begun.elapsed());
     assert_eq!(answers[0], (200, site.backend.count()), "each that was let through was so once");

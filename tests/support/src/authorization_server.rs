@@ -38,6 +38,7 @@ pub struct AuthorizationServer {
     directory: TempDir,
     issuer: String,
     ready: Value,
+    is_shared: bool,
 }
 
 /// What a client asks for itself with the `client_credentials` grant.
@@ -127,11 +128,11 @@ impl AuthorizationServer {
             }
             process.log().lines().find_map(|line| serde_json::from_str(line).ok())
         });
-        Self { _process: process, directory, issuer: issuer.to_owned(), ready }
+        Self { _process: process, directory, issuer: issuer.to_owned(), ready, is_shared: false }
     }
 
     /// The server for this issuer that somebody in this process runs already, or a new one: for users that change
-    /// nothing about it. It ends with its last user.
+    /// nothing about it and count nothing. It ends with its last user.
     ///
     /// # Panics
     /// When Node or the server's packages are missing, or it does not come up.
@@ -139,7 +140,7 @@ impl AuthorizationServer {
         static RUNNING: Mutex<BTreeMap<String, Weak<AuthorizationServer>>> = Mutex::new(BTreeMap::new());
         let mut running = RUNNING.lock().expect("the server started last came up");
         running.get(issuer).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let server = Arc::new(Self::start_as(issuer));
+            let server = Arc::new(Self { is_shared: true, ..Self::start_as(issuer) });
             running.insert(issuer.to_owned(), Arc::downgrade(&server));
             server
         })
@@ -243,11 +244,13 @@ impl AuthorizationServer {
 
     /// A new key is published and signs from now on; the oldest one is dropped.
     pub fn rotate(&self) {
+        self.assert_has_one_user();
         self.control("POST", "/rotate", &json!({}));
     }
 
     /// Tokens that are issued from now on live so long.
     pub fn issue_for(&self, lifetime: Duration) {
+        self.assert_has_one_user();
         self.control("POST", "/lifetime", &json!({"seconds": lifetime.as_secs()}));
     }
 
@@ -267,6 +270,7 @@ impl AuthorizationServer {
 
     /// The key is no longer published.
     pub fn retire(&self, kid: &str) {
+        self.assert_has_one_user();
         self.control("POST", "/retire", &json!({"kid": kid}));
     }
 
@@ -287,12 +291,17 @@ impl AuthorizationServer {
 
     /// How many requests came to `path` over HTTPS, which is to say from Envoy.
     pub fn requests_for(&self, path: &str) -> u64 {
+        self.assert_has_one_user();
         self.control("GET", "/counts", &json!({}))[path].as_u64().unwrap_or(0)
     }
 
     /// How many times the key set was fetched over HTTPS.
     pub fn key_fetches(&self) -> u64 {
         self.requests_for(&format!("{}/v1/keys", self.issuer_path()))
+    }
+
+    fn assert_has_one_user(&self) {
+        assert!(!self.is_shared, "others use this server too: start one of your own");
     }
 
     fn issuer_path(&self) -> &str {

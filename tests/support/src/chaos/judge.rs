@@ -302,11 +302,14 @@ impl World {
     }
 
     /// The connection ended before the request was read, as HTTP has it: the backend must not have received it.
-    pub fn check_unread(&self, attempt: &Attempt, why: &str) {
-        self.report.count(attempt.kind, why.to_owned());
-        if attempt.reached.load(Ordering::SeqCst) > 0 && why != "connection drained" {
-            let detail = format!("{}\n      {why}", attempt.described());
-            self.report.violate("a request without a response reached the backend".to_owned(), &attempt.id, detail);
+    pub fn check_unread(&self, attempt: &Attempt) {
+        self.report.count(attempt.kind, "after the end of the connection".to_owned());
+        if attempt.reached.load(Ordering::SeqCst) > 0 {
+            self.report.violate(
+                "a request without a response reached the backend".to_owned(),
+                &attempt.id,
+                attempt.described(),
+            );
         }
     }
 

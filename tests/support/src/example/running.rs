@@ -52,6 +52,7 @@ pub struct RunningExample {
 struct Provider {
     upstream: String,
     secret_variable: Option<String>,
+    introspects: bool,
     server: Arc<AuthorizationServer>,
 }
 
@@ -267,7 +268,8 @@ impl RunningExample {
     }
 
     fn introspections(&self) -> u64 {
-        self.providers.values().map(|provider| provider.server.introspections()).sum()
+        let introspecting = self.providers.values().filter(|provider| provider.introspects);
+        introspecting.map(|provider| provider.server.introspections()).sum()
     }
 
     /// The lines of Envoy's access log that are JSON.
@@ -331,9 +333,15 @@ fn plainly(request: &Request, stream: TcpStream) -> io::Result<Response> {
 /// An authorization server for each provider of the configuration.
 fn providers(plugin: &Value) -> BTreeMap<String, Provider> {
     let start = |(name, written): (&String, &Value)| {
-        let server = AuthorizationServer::shared(&issuer(written));
+        // One whose introspection calls are counted has one user.
+        let introspects = written["introspection"].is_object();
+        let server = if introspects {
+            Arc::new(AuthorizationServer::start_as(&issuer(written)))
+        } else {
+            AuthorizationServer::shared(&issuer(written))
+        };
         let secret_variable = written["introspection"]["client_secret"]["env"].as_str().map(str::to_owned);
-        (name.clone(), Provider { upstream: text(&written["upstream"]), secret_variable, server })
+        (name.clone(), Provider { upstream: text(&written["upstream"]), secret_variable, introspects, server })
     };
     plugin["providers"].as_object().expect("providers").iter().map(start).collect()
 }
