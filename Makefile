@@ -206,10 +206,10 @@ fmt: $(TARGETS) ## Format the code
 	cargo fmt --all
 
 .PHONY: bench
-bench: $(ENVOY) wasm ## Measure cost, latency, start and memory beside jwt_authn (ROUNDS=16 WORKLOADS=name,… PUBLISH=1)
+bench: $(ENVOY) wasm ## Measure cost, latency, start and memory beside jwt_authn (ROUNDS=16 WORKLOADS=name,… BASELINE=old.wasm PUBLISH=1)
 	@$(call need,git,install git)
 	@cargo build --quiet --locked --profile bench-tool --package testbed --bin bench
-	@target/bench-tool/bench --rounds=$(ROUNDS) --workloads=$(WORKLOADS) $(if $(PUBLISH),--publish)
+	@target/bench-tool/bench --rounds=$(ROUNDS) --workloads=$(WORKLOADS) --baseline=$(BASELINE) $(if $(PUBLISH),--publish)
 
 .PHONY: microbench
 microbench: $(TARGETS) ## Measure the parts of a decision, natively and as wasm under Node (ITEMS="RS256 decision")

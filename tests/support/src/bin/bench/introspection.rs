@@ -72,7 +72,8 @@ impl IntrospectionWorkload {
         }
     }
 
-    fn listener(self, keys: &[SigningKey]) -> ListenerOptions {
+    /// An Envoy listener for it.
+    pub fn listener(self, keys: &[SigningKey]) -> ListenerOptions {
         let bare = bare(self.name());
         let asks = |rules: Value| {
             let mut document = document_with_keys(keys);
@@ -94,7 +95,7 @@ impl IntrospectionWorkload {
     }
 
     /// What is sent in one round.
-    fn requests(self, round: usize, jwt: &str) -> Vec<Request> {
+    pub fn requests(self, round: usize, jwt: &str) -> Vec<Request> {
         match self {
             Self::Jwt | Self::JwtRemembered => vec![with(jwt); REQUESTS_PER_ROUND],
             Self::OpaqueRemembered => vec![with(&opaque(0, 0)); REQUESTS_PER_ROUND],
@@ -161,7 +162,7 @@ pub fn measure(keys: &[SigningKey], rounds: usize) -> IntrospectionFinding {
 }
 
 /// It answers alike whatever it is asked: to introspection about the token of the bench, to `ext_authz` with 200.
-fn endpoint() -> ScriptedServer {
+pub fn endpoint() -> ScriptedServer {
     let answer = json!({
         "active": true, "token_type": "Bearer", "iss": ISSUER, "aud": DEFAULT_AUDIENCE, "sub": "alice@acme.com",
         "username": "alice@acme.com", "uid": "00u1alice000000000d7", "client_id": "0oa1application000d7",
@@ -170,10 +171,14 @@ fn endpoint() -> ScriptedServer {
     ScriptedServer::start(move |_, _| ScriptedResponse::json(200, &answer).into())
 }
 
-fn start(workloads: &[IntrospectionWorkload], keys: &[SigningKey], endpoint: &ScriptedServer) -> Envoy {
+/// An Envoy with one worker that knows the endpoint and the client secret.
+pub fn builder(endpoint: &ScriptedServer) -> EnvoyBuilder {
     let builder = EnvoyBuilder::new().concurrency(1).cluster(Cluster::plain(ENDPOINT, endpoint.port()));
-    let builder = builder.env(SECRET, "a secret of the bench");
-    workloads.iter().fold(builder, |builder, workload| builder.listener(workload.listener(keys))).start()
+    builder.env(SECRET, "a secret of the bench")
+}
+
+fn start(workloads: &[IntrospectionWorkload], keys: &[SigningKey], endpoint: &ScriptedServer) -> Envoy {
+    workloads.iter().fold(builder(endpoint), |builder, workload| builder.listener(workload.listener(keys))).start()
 }
 
 fn memory(keys: &[SigningKey], endpoint: &ScriptedServer) -> [f64; 2] {

@@ -3,6 +3,7 @@
 //! Everything is measured in real Envoys on this machine: CPU time per request, latency at a fixed rate, the time to
 //! start and the memory. Every response is checked. The results go to `target/bench`, and with `--publish` to `docs`.
 
+mod baseline;
 mod chart;
 mod cpu;
 mod findings;
@@ -24,6 +25,7 @@ mod table;
 mod tokens;
 mod workloads;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 use std::{env, fs, io};
@@ -44,15 +46,32 @@ fn main() -> ExitCode {
     let options = match Options::read(env::args().skip(1)) {
         Ok(options) => options,
         Err(fault) => {
-            eprintln!("{fault}\n\nusage: make bench [ROUNDS=16] [WORKLOADS=name,…] [PUBLISH=1]");
+            eprintln!("{fault}\n\nusage: make bench [ROUNDS=16] [WORKLOADS=name,…] [BASELINE=module.wasm | PUBLISH=1]");
             return ExitCode::from(MISUSED);
         }
     };
     let begin = Instant::now();
+    if let Some(module) = &options.baseline {
+        compare(module, &options).expect("the results are written");
+        return ExitCode::SUCCESS;
+    }
     let findings = measure(&options);
     println!("Measured in {} seconds.\n", begin.elapsed().as_secs());
     write(&findings, options.publish).expect("the results are written");
     ExitCode::SUCCESS
+}
+
+fn compare(module: &Path, options: &Options) -> io::Result<()> {
+    println!("{}", report::machine(&Machine::here()));
+    let directory = target_directory().join("bench");
+    fs::create_dir_all(&directory)?;
+    let keys = Kind::ALL.map(SigningKey::of);
+    let comparisons = baseline::measure(module, options, &keys, &mut TokenStore::new(&directory));
+    println!("{}", baseline::comparison_table(&comparisons));
+    let path = directory.join("comparison.json");
+    fs::write(&path, format!("{:#}\n", baseline::to_json(&comparisons)))?;
+    println!("{}", path.display());
+    Ok(())
 }
 
 fn measure(options: &Options) -> Findings {

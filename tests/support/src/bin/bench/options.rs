@@ -1,5 +1,7 @@
 //! The options of the bench.
 
+use std::path::PathBuf;
+
 use crate::workloads::Workload;
 
 /// How many rounds count unless it is said.
@@ -54,15 +56,24 @@ pub struct Options {
     pub parts: Vec<Part>,
     /// The results become the documentation.
     pub publish: bool,
+    /// Another build of the module, to be compared with.
+    pub baseline: Option<PathBuf>,
 }
 
 impl Options {
-    /// Reads `[--rounds=N] [--workloads=PART_OF_A_NAME,…] [--publish]`; an empty value is none.
+    /// Reads `[--rounds=N] [--workloads=PART_OF_A_NAME,…] [--baseline=MODULE] [--publish]`; an empty value is none.
     pub fn read(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self { rounds: ROUNDS, workloads: Workload::all(), parts: Part::ALL.into(), publish: false };
+        let mut options = Self {
+            rounds: ROUNDS,
+            workloads: Workload::all(),
+            parts: Part::ALL.into(),
+            publish: false,
+            baseline: None,
+        };
         for argument in arguments {
             match argument.split_once('=') {
-                Some(("--rounds" | "--workloads", "")) => {}
+                Some(("--rounds" | "--workloads" | "--baseline", "")) => {}
+                Some(("--baseline", module)) => options.baseline = Some(module.into()),
                 Some(("--rounds", count)) => options.rounds = rounds(count)?,
                 Some(("--workloads", wanted)) => options.choose(wanted)?,
                 None if argument == "--publish" => options.publish = true,
@@ -71,6 +82,12 @@ impl Options {
         }
         if options.publish && (options.workloads != Workload::all() || options.parts != Part::ALL) {
             return Err("only a whole run can be published: leave the workloads out".to_owned());
+        }
+        if let Some(module) = options.baseline.as_ref().filter(|module| !module.is_file()) {
+            return Err(format!("--baseline: {} is not a file", module.display()));
+        }
+        if options.publish && options.baseline.is_some() {
+            return Err("a comparison with a baseline is not published".to_owned());
         }
         Ok(options)
     }
@@ -128,5 +145,12 @@ mod tests {
     fn a_part_is_not_published() {
         assert!(read(&["--publish"]).unwrap().publish);
         assert!(read(&["--publish", "--workloads=memory"]).is_err());
+        assert!(read(&["--publish", concat!("--baseline=", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]).is_err());
+    }
+
+    #[test]
+    fn baseline_is_a_file() {
+        assert_eq!(read(&["--baseline="]).unwrap().baseline, None);
+        assert!(read(&["--baseline=/nowhere.wasm"]).is_err());
     }
 }

@@ -68,7 +68,8 @@ impl RuleSet {
         }
     }
 
-    fn listener(self, keys: &[SigningKey]) -> ListenerOptions {
+    /// An Envoy listener with these rules.
+    pub fn listener(self, keys: &[SigningKey]) -> ListenerOptions {
         let mut document = document_with_keys(keys);
         document["rules"] = json!(self.rules());
         let plugin = (self != Self::NoFilter).then(|| document.to_string());
@@ -122,7 +123,8 @@ impl RuleTraffic {
         }
     }
 
-    fn request(self, token: &str) -> Request {
+    /// With this token.
+    pub fn request(self, token: &str) -> Request {
         let path = match self {
             Self::Last => "/orgs/acme/accounts/1234567?limit=50",
             Self::None => "/elsewhere/acme/accounts/1234567?limit=50",
@@ -170,9 +172,7 @@ pub fn measure(keys: &[SigningKey], rounds: usize) -> RulesFinding {
         .iter()
         .fold(EnvoyBuilder::new().concurrency(1), |builder, rules| builder.listener(rules.listener(keys)));
     let envoy: Envoy = builder.start();
-    let mut claims = tokens::claims(0);
-    claims["tenant"] = json!("acme");
-    let token = keys[0].token(&claims);
+    let token = token(&keys[0]);
     let lanes: Vec<Lane> =
         RuleSet::ALL.iter().map(|rules| Lane { port: envoy.port(&rules.name()), expected_status: 200 }).collect();
     let costs = RuleTraffic::ALL.map(|traffic| {
@@ -183,6 +183,13 @@ pub fn measure(keys: &[SigningKey], rounds: usize) -> RulesFinding {
         (traffic, RulesFinding::costs(&spent))
     });
     RulesFinding { costs: costs.into() }
+}
+
+/// A token that the condition allows too.
+pub fn token(key: &SigningKey) -> String {
+    let mut claims = tokens::claims(0);
+    claims["tenant"] = json!("acme");
+    key.token(&claims)
 }
 
 #[cfg(test)]
