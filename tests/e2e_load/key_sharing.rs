@@ -21,7 +21,7 @@ use testbed::{
 };
 
 fn four_workers() -> Gateway {
-    let gateway = Setup { workers: 4, ..Setup::default() }.start();
+    let gateway = Setup { workers: 4, shares_authorization_server: false, ..Setup::default() }.start();
     gateway.wait_until_keys_are_held();
     gateway
 }
@@ -147,7 +147,7 @@ fn new_configuration_reuses_the_cached_keys() {
 fn keys_are_found_by_the_metadata_of_a_real_authorization_server() {
     let configuration =
         json!({ "providers": { "idp": { "issuer": ISSUER, "audiences": ["api://default"], "upstream": "okta" } } });
-    let gateway = Setup { configuration, ..Setup::default() }.start();
+    let gateway = Setup { configuration, shares_authorization_server: false, ..Setup::default() }.start();
     assert_eq!(gateway.get(&gateway.alice()).status, 200);
     let path = |end: &str| format!("{}{end}", ISSUER.trim_start_matches(&format!("https://{DNS_NAME}")));
     assert_eq!(gateway.idp.requests_for(&path("/.well-known/openid-configuration")), 1);
