@@ -137,6 +137,12 @@ pub struct Explain {
     /// The time, as 2027-01-01T12:00:00Z or in seconds since 1970; the current time by default
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
+    /// Also write the request as a curl command, with $TOKEN in place of the token
+    #[arg(long)]
+    pub curl: bool,
+    /// Write one HTML page that loads nothing
+    #[arg(long, conflicts_with = "format")]
+    pub html: bool,
     /// The output format
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

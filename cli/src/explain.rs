@@ -1,9 +1,13 @@
 //! `explain`: shows what the filter does with one request, and why.
 
+mod curl;
+mod page;
+
 use std::path::Path;
 
 use okta_proxy_wasm::config::{ConfigError, ConfigErrorKind};
 use okta_proxy_wasm::engine::Verdict;
+use okta_proxy_wasm::engine::trace::{KeyLookUp, TraceEvent};
 use okta_proxy_wasm::http::LocalResponse;
 use okta_proxy_wasm::jose::KeySet;
 use okta_proxy_wasm::policy::{Logged, Policy};
@@ -28,11 +32,14 @@ struct Explanation {
     policy: Policy,
     steps: Vec<Step>,
     evaluation: Evaluation,
+    /// The request as a command, if asked for.
+    curl: Option<String>,
 }
 
 pub fn run(arguments: &Explain) -> Result<Outcome, Failure> {
     let explanation = evaluate(arguments)?;
     match arguments.format {
+        _ if arguments.html => output::write(&page::write(&explanation)),
         Format::Text => print_text(&explanation, Style::of_stdout()),
         Format::Json => output::line(&format!("{:#}", as_json(&explanation))),
     }
@@ -55,9 +62,10 @@ fn evaluate(arguments: &Explain) -> Result<Explanation, Failure> {
             header.split_once(':').ok_or_else(|| Failure(format!("{header:?} is not a header: write NAME: VALUE")))?;
         request.add(name, value);
     }
-    if let Some(token) = &arguments.token {
+    let token = arguments.token.as_deref().map(read_token).transpose()?;
+    if let Some(token) = &token {
         let locations = plugin.document.get("token").unwrap_or(&Value::Null);
-        request.add_token(&read_token(token)?, locations)?;
+        request.add_token(token, locations)?;
     }
     let given = arguments.attribute.iter().map(|pair| {
         pair.split_once('=').ok_or_else(|| Failure(format!("{pair:?} is not an attribute: write NAME=VALUE")))
@@ -78,6 +86,12 @@ fn evaluate(arguments: &Explain) -> Result<Explanation, Failure> {
         Ok(provider.into_iter().map(|provider| (provider.name.to_string(), keys.clone())).collect())
     })?;
     let evaluation = configuration.evaluate(&head, &attributes, &issuers, now)?;
+    if let RequestResult::Decision(decision) = &evaluation.result
+        && issuers.fetch_keys
+        && decision.trace.events().iter().any(has_no_keys)
+    {
+        return Err(Failure(format!("--fetch: the issuer's keys cannot be fetched: {}", evaluation.notes.join("; "))));
+    }
     let policy = configuration.policy()?;
     let formatter = Formatter {
         policy: &policy,
@@ -90,16 +104,31 @@ fn evaluate(arguments: &Explain) -> Result<Explanation, Failure> {
         RequestResult::Decision(decision) => formatter.steps(decision.trace.events()),
         RequestResult::LocalResponse(_) => Vec::new(),
     };
-    Ok(Explanation { now, request, policy, steps, evaluation })
+    let curl = arguments.curl.then(|| curl::command(&request, token.as_deref(), &policy.token_source));
+    Ok(Explanation { now, request, policy, steps, evaluation, curl })
+}
+
+const fn has_no_keys(event: &TraceEvent) -> bool {
+    matches!(event, TraceEvent::Keys { result: KeyLookUp::Unavailable, .. })
 }
 
 fn read_token(given: &str) -> Result<String, Failure> {
     let text = match (given, given.strip_prefix('@')) {
         ("-", _) => input::read_text(Path::new("-"))?,
         (_, Some(path)) => input::read_text(Path::new(path))?,
+        (text, None) if Path::new(text).is_file() => {
+            return Err(Failure(format!("--token: {text} is a file: write @{text} to read the token from it")));
+        }
         (text, None) => text.to_owned(),
     };
-    Ok(text.trim().to_owned())
+    let text = text.trim();
+    // Copied from a header, perhaps with its name.
+    let value = match text.split_once(':') {
+        Some((name, value)) if name.eq_ignore_ascii_case("authorization") => value.trim_start(),
+        _ => text,
+    };
+    let (scheme, token) = value.split_once(' ').unwrap_or(("", value));
+    Ok(if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { value }.to_owned())
 }
 
 /// Reads a key set from a file, with the same checks as for a fetched key set.
@@ -165,13 +194,25 @@ fn print_text(explanation: &Explanation, style: Style) {
             line(style.faint(&format!("{logged} {}", audit.to_json())));
         }
     }
+    if let Some(command) = &explanation.curl {
+        line(format!("\n{}\n  {command}", style.strong("The same request:")));
+    }
+}
+
+const fn symbol_of(outcome: StepOutcome) -> &'static str {
+    match outcome {
+        StepOutcome::Pass => "+",
+        StepOutcome::Fail => "x",
+        StepOutcome::Info => ".",
+    }
 }
 
 fn symbol(outcome: StepOutcome, style: Style) -> String {
+    let symbol = symbol_of(outcome);
     match outcome {
-        StepOutcome::Pass => style.success("+"),
-        StepOutcome::Fail => style.failure("x"),
-        StepOutcome::Info => style.faint("."),
+        StepOutcome::Pass => style.success(symbol),
+        StepOutcome::Fail => style.failure(symbol),
+        StepOutcome::Info => style.faint(symbol),
     }
 }
 
@@ -215,6 +256,7 @@ fn as_json(explanation: &Explanation) -> Value {
         }
     };
     let mut members = common.as_object().cloned().unwrap_or_default();
+    members.extend(explanation.curl.iter().map(|command| (String::from("curl"), json!(command))));
     members.extend(more.as_object().cloned().unwrap_or_default());
     Value::Object(members)
 }

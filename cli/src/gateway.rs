@@ -9,9 +9,11 @@ use okta_proxy_wasm::engine::{
     ParkingLimits, PortableVerifier, Report, RequestOutcome, StreamId,
 };
 use okta_proxy_wasm::http::{LocalResponse, RequestHead};
+use okta_proxy_wasm::introspection::call::CallResult;
 use okta_proxy_wasm::jose::UnverifiedToken;
 use okta_proxy_wasm::policy::token_source::Credential;
 use okta_proxy_wasm::policy::{KeyOrigin, Policy, ProviderId};
+use okta_proxy_wasm::revocation::feed::PollResult;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 
@@ -234,9 +236,9 @@ impl Run<'_> {
                 Effect::Callout(callout) => self.callouts.push_back(callout),
                 Effect::Decide(_, decision) => self.decided = Some(decision),
                 Effect::Report(Report::Call { provider, result }) => {
-                    self.notes.push(format!("{provider}: introspection: {result:?}"));
+                    self.notes.extend(call_note(&provider, result));
                 }
-                Effect::Report(Report::Poll(result)) => self.notes.push(format!("revocation list: {result:?}")),
+                Effect::Report(Report::Poll(result)) => self.notes.extend(poll_note(result)),
                 // One engine alone shares nothing, and the tool sets the time itself.
                 Effect::Report(_)
                 | Effect::Share(_)
@@ -245,5 +247,28 @@ impl Run<'_> {
                 | Effect::TickAt(_) => {}
             }
         }
+    }
+}
+
+fn call_note(provider: &str, result: CallResult) -> Option<String> {
+    match result {
+        CallResult::Failed { fault, .. } => {
+            Some(format!("{provider}: introspection failed ({}): {}", fault.name(), fault.hint()))
+        }
+        CallResult::Answered
+        | CallResult::TakenOver
+        | CallResult::Discovered
+        | CallResult::Continues
+        | CallResult::Late => None,
+    }
+}
+
+fn poll_note(result: PollResult) -> Option<String> {
+    match result {
+        PollResult::Replaced(entries) | PollResult::TakenOver(entries) => {
+            Some(format!("revocation list: {entries} entries"))
+        }
+        PollResult::Failed { fault, .. } => Some(format!("revocation list: it cannot be read ({})", fault.name())),
+        PollResult::Unchanged | PollResult::Late => None,
     }
 }

@@ -22,6 +22,7 @@ mod secrets;
 mod signing;
 mod steps;
 mod style;
+mod text;
 
 use std::process::ExitCode;
 

@@ -102,6 +102,11 @@ impl Request {
         Self { fields }
     }
 
+    /// Names and values, pseudo-headers first.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+    }
+
     /// The values of a header.
     pub fn values(&self, name: &str) -> Vec<String> {
         let found = self.fields.iter().filter(|(field, _)| field == name);

@@ -8,7 +8,7 @@ use okta_proxy_wasm::engine::deny_reason::DenyReason;
 use okta_proxy_wasm::engine::trace::{AnonymousCheck, CheckResult, KeyLookUp, TraceEvent};
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::introspection::call::TokenKind;
-use okta_proxy_wasm::jose::{Claim, Claims, IntrospectedToken, UnverifiedToken};
+use okta_proxy_wasm::jose::{Claim, Claims, IntrospectedToken, ResponseFault, TokenFault, UnverifiedToken};
 use okta_proxy_wasm::policy::token_source::Credential;
 use okta_proxy_wasm::policy::{
     Access, Audiences, AuthorizationRequest, ClaimFault, CredentialLocation, Policy, ProviderId, RuleId, TokenSource,
@@ -17,6 +17,7 @@ use okta_proxy_wasm::policy::{
 use serde_json::{Value, json};
 
 use crate::clock;
+use crate::text::list;
 
 /// How a request without a token is described.
 const CREDENTIAL_FAULTS: [(DenyReason, &str); 4] = [
@@ -104,14 +105,18 @@ impl Formatter<'_> {
         let info = |name, message: String| vec![Step::new(name, StepOutcome::Info, message)];
         match event {
             TraceEvent::Rule(Ok(rule)) => vec![self.rule(*rule)],
-            TraceEvent::Rule(Err(fault)) => fail("rule", &format!("no rule can be selected: {fault:?}")),
+            TraceEvent::Rule(Err(fault)) => {
+                fail("rule", &format!("no rule can be selected: {}", DenyReason::Rule(*fault).name()))
+            }
             TraceEvent::Unremovable => fail("credential", "a credential or header cannot be removed from the request"),
             TraceEvent::Credential { rule, location, anonymous } => self.credential(*rule, *location, *anonymous),
             TraceEvent::OpaqueToken(None) => fail("token", "not a JWT, and no provider accepts opaque tokens"),
             TraceEvent::OpaqueToken(Some(id)) => {
                 info("token", format!("not a JWT: the provider {} introspects it", self.name_of(*id)))
             }
-            TraceEvent::MalformedToken(fault) => fail("token", &format!("not a JWT that can be verified: {fault:?}")),
+            TraceEvent::MalformedToken(fault) => {
+                fail("token", &format!("not a JWT that can be verified: {}", token_fault(*fault)))
+            }
             TraceEvent::Jwt { header, bytes } => {
                 let mut step = Step::new("token", StepOutcome::Info, format!("a JWT of {bytes} bytes"));
                 let text = |value: &Option<String>| value.clone().unwrap_or_else(|| String::from("(none)"));
@@ -287,11 +292,14 @@ impl Formatter<'_> {
             );
             let mut step = Step::new("provider", StepOutcome::Fail, message);
             if let Claim::Valid(audiences) = token.claimed_audiences() {
-                step.details.push((StepOutcome::Fail, format!("aud {audiences:?}")));
+                step.details.push((StepOutcome::Fail, format!("aud {}", list(audiences))));
             }
             for (_, provider) in self.policy.providers.of_issuer(issuer) {
                 if let Audiences::AnyOf(names) = &provider.audiences {
-                    step.details.push((StepOutcome::Info, format!("{}: {names:?}", provider.name)));
+                    step.details.push((
+                        StepOutcome::Info,
+                        format!("{}: {}", provider.name, list(names.iter().map(String::as_str))),
+                    ));
                 }
             }
             return step;
@@ -319,7 +327,7 @@ impl Formatter<'_> {
             (DenyReason::TokenInactive, _) => String::from("the token is inactive"),
             (DenyReason::IntrospectionMismatch, _) => String::from("the response is about another token"),
             (DenyReason::Claim(fault), _) => claims::describe(fault).to_owned(),
-            (_, Some(Err(fault))) => format!("invalid introspection response: {fault:?}"),
+            (_, Some(Err(fault))) => format!("invalid introspection response: {}", response_fault(fault)),
             (reason, _) => reason.name().to_owned(),
         };
         (StepOutcome::Fail, message)
@@ -343,8 +351,21 @@ impl Formatter<'_> {
             Some(reason) => (StepOutcome::Fail, reason.name().to_owned()),
         };
         let mut step = Step::new("requirement", outcome, message);
-        step.details = requirement::details(requirement, &self.policy.rules, request, self.written_requirement(id));
+        let issuer = self.issuer_of(request);
+        let written = self.written_requirement(id);
+        step.details = requirement::details(requirement, &self.policy.rules, request, written, &issuer);
         Some(step)
+    }
+
+    fn issuer_of(&self, request: &AuthorizationRequest<'_>) -> requirement::Issuer {
+        let name = request.token.map(|(_, name)| name);
+        let provider = self.policy.providers.iter().find(|(_, provider)| name == Some(&*provider.name));
+        let okta = name.and_then(|name| self.document.get("providers")?.get(name)?.get("okta"));
+        let groups = provider.map(|(_, provider)| provider.claim_names.groups.join(" > "));
+        requirement::Issuer {
+            is_okta: okta.is_some_and(Value::is_object),
+            groups: groups.unwrap_or_else(|| String::from("groups")),
+        }
     }
 
     /// The operator's `require`.
@@ -357,13 +378,40 @@ impl Formatter<'_> {
     }
 }
 
+fn or_none(list: String) -> String {
+    if list.is_empty() { String::from("(none)") } else { list }
+}
+
+const fn token_fault(fault: TokenFault) -> &'static str {
+    match fault {
+        TokenFault::Encoding => "a part is not base64url without padding",
+        TokenFault::HeaderTooLarge => "its header is too long",
+        TokenFault::HeaderJson => "its header is not a JSON object, has a duplicate member, or is nested too deeply",
+        TokenFault::AlgorithmMalformed => "`alg` is missing or not a string",
+        TokenFault::AlgorithmUnsupported => "`alg` names no asymmetric algorithm that the filter verifies",
+        TokenFault::HeaderParameterMalformed => "`kid` or `typ` is not a string",
+        TokenFault::ExtensionUnsupported => "`crit`, `b64`, `zip` or a nested token is not supported",
+        TokenFault::ClaimsJson => "its payload is not a JSON object, has a duplicate member, or is nested too deeply",
+        TokenFault::SignatureInvalid => "no key verifies its signature",
+    }
+}
+
+const fn response_fault(fault: ResponseFault) -> &'static str {
+    match fault {
+        ResponseFault::TooLarge => "it is too long",
+        ResponseFault::NotAnObject => "it is not a JSON object, or has a duplicate member",
+        ResponseFault::ActiveMissing => "`active` is missing or not a boolean",
+    }
+}
+
 fn identity(token: &ValidatedToken) -> Step {
     let name = |found: Option<&str>| found.map_or_else(|| String::from("(none)"), |found| format!("{found:?}"));
     let mut step = Step::new("identity", StepOutcome::Pass, format!("subject {}", name(token.subject())));
     step.details.push((StepOutcome::Info, format!("client {}", name(token.client()))));
-    step.details.push((StepOutcome::Info, format!("scopes {:?}", token.scopes())));
+    step.details
+        .push((StepOutcome::Info, format!("scopes {}", or_none(list(token.scopes().iter().map(String::as_str))))));
     if let Claim::Valid(groups) = token.groups() {
-        step.details.push((StepOutcome::Info, format!("groups {groups:?}")));
+        step.details.push((StepOutcome::Info, format!("groups {}", or_none(list(groups)))));
     }
     step
 }

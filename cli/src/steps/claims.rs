@@ -6,6 +6,7 @@ use okta_proxy_wasm::unix_time::UnixTime;
 
 use super::{Step, StepOutcome};
 use crate::clock;
+use crate::text::{duration, list, one_of};
 
 /// The claims that identify another type of token.
 const TOKEN_TYPE_CLAIMS: [&str; 9] =
@@ -23,20 +24,25 @@ pub fn claim_details(claims: &Claims, provider: &Provider, now: UnixTime) -> Vec
     let skew = provider.clock_skew.as_secs();
     let time = |name: &str| match claims.time(name) {
         Claim::Valid(time) => {
-            let (before, after) = (now.since(time).as_secs(), time.since(now).as_secs());
-            let distance = if time > now { format!("in {after} s") } else { format!("{before} s ago") };
+            let (before, after) = (now.since(time), time.since(now));
+            let distance =
+                if time > now { format!("in {}", duration(after)) } else { format!("{} ago", duration(before)) };
             format!("{} ({distance}; {skew} s of clock skew)", clock::to_rfc3339(time))
         }
         Claim::Absent => String::from("(absent)"),
         Claim::Malformed => format!("{}: not a time", value(name)),
     };
     let audiences = match &provider.audiences {
-        Audiences::AnyOf(names) => format!("expected: one of {names:?}"),
+        Audiences::AnyOf(names) => format!("expected: {}", one_of(names.iter().map(String::as_str))),
         Audiences::InsecureAny => String::from("any is accepted"),
     };
     let client = provider.claim_names.client.iter().find(|name| claims.contains(name));
     let client = client.map_or_else(|| String::from("(absent)"), |name| value(name));
-    let allowed = provider.client_ids.as_ref().map(|ids| format!("; allowed: {ids:?}")).unwrap_or_default();
+    let allowed = provider
+        .client_ids
+        .as_ref()
+        .map(|ids| format!("; allowed: {}", list(ids.iter().map(String::as_str))))
+        .unwrap_or_default();
     let limit = provider.max_token_lifetime.map(|limit| format!("; at most {} s before exp", limit.as_secs()));
     let of = |name, message| ClaimDetail { name, message };
     let mut details = vec![
