@@ -23,6 +23,8 @@ pub struct CommandLine {
 pub enum Command {
     /// Report every fault of a configuration, and what weakens it
     Check(Check),
+    /// Write a first configuration with policy tests that pass
+    Init(Init),
     /// Show step by step what the filter does with a request, and the response
     Explain(Box<Explain>),
     /// Compare the decisions of a policy with the expected ones
@@ -99,6 +101,43 @@ pub struct Check {
     pub format: Format,
     #[command(flatten)]
     pub secrets: SecretSources,
+}
+
+/// The proxy that a configuration is written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InitHost {
+    /// envoy.yaml
+    Envoy,
+    /// A WasmPlugin, and where it reaches Okta
+    Istio,
+    /// An EnvoyExtensionPolicy, and where it reaches Okta
+    EnvoyGateway,
+}
+
+/// `init`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  okta-proxy-wasm init gateway\n  okta-proxy-wasm init --domain acme.okta.com --audience api://default --host istio .\n\nQuestions are asked for what is missing. No file is overwritten.\nExit status: 0 success, 1 the result does not pass its own tests, 2 the answers cannot be used or a file exists."
+)]
+pub struct Init {
+    /// The folder to write to
+    #[arg(default_value = ".", value_name = "DIRECTORY")]
+    pub directory: PathBuf,
+    /// The domain of the Okta organization, such as acme.okta.com
+    #[arg(long, value_name = "DOMAIN")]
+    pub domain: Option<String>,
+    /// The id of the custom authorization server
+    #[arg(long, value_name = "ID", default_value = "default")]
+    pub authorization_server: String,
+    /// The audience of the API's access tokens
+    #[arg(long, value_name = "AUDIENCE")]
+    pub audience: Option<String>,
+    /// The proxy
+    #[arg(long, value_enum)]
+    pub host: Option<InitHost>,
+    /// The address of the backend, for Envoy
+    #[arg(long, value_name = "IP:PORT")]
+    pub backend: Option<String>,
 }
 
 /// `explain`

@@ -12,6 +12,7 @@ mod failure;
 mod fetch;
 mod gateway;
 mod import;
+mod init;
 mod input;
 mod output;
 mod plugin;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<Outcome, Failure> {
     match command {
         Command::Check(arguments) => check::run(arguments),
+        Command::Init(arguments) => init::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),
         Command::Test(arguments) => policy_tests::run(arguments),
         Command::Schema { draft } => {

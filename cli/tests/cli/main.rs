@@ -15,6 +15,7 @@ mod engine_harness;
 mod envoy_settings;
 mod explain;
 mod import;
+mod init;
 mod nginx;
 mod policy_tests;
 #[path = "../../../tests/random/mod.rs"]
