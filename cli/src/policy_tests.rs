@@ -68,7 +68,16 @@ fn run_suite(file: &Path, config: Option<&Path>, keys: &RunKeys) -> Result<Suite
         };
         policy.providers.iter().map(|(_, provider)| of(provider)).collect()
     })?;
-    let runner = Runner { policy: configuration.policy()?, configuration, suite: &suite, keys, key_ids };
+    let policy = configuration.policy()?;
+    let rules: Vec<&str> = policy
+        .rules
+        .rules()
+        .iter()
+        .chain([policy.rules.default_rule()])
+        .filter_map(|rule| rule.name.as_deref())
+        .collect();
+    suite.check_names(file, &rules)?;
+    let runner = Runner { policy, configuration, suite: &suite, keys, key_ids };
     let mut cases = Vec::new();
     let mut matched_rules = Vec::new();
     for case in &suite.cases {

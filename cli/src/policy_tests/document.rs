@@ -11,6 +11,8 @@ use crate::failure::Failure;
 /// Time claims, which may be relative to now.
 pub const TIME_CLAIMS: [&str; 4] = ["exp", "iat", "nbf", "auth_time"];
 
+const AUDIT_RECORD: &str = include_str!("../../../docs/audit-record.schema.json");
+
 /// A file of cases.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -140,25 +142,76 @@ fn double_option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Op
 }
 
 impl Suite {
+    /// Reads the cases, or returns all their faults.
     pub fn read(path: &Path, text: &str) -> Result<Self, Failure> {
         let suite: Self = yaml_serde::from_str(text).map_err(|error| Failure::of_file(path, error))?;
-        let is_named_twice = |case: &&Case| suite.cases.iter().filter(|other| other.name == case.name).count() > 1;
-        if let Some(case) = suite.cases.iter().find(is_named_twice) {
-            return Err(Failure::of_file(path, format!("two cases have the name {:?}", case.name)));
+        let mut faults = Vec::new();
+        if suite.cases.is_empty() {
+            faults.push(String::from("no cases"));
         }
-        for case in &suite.cases {
-            let expect = &case.expect;
-            if expect.decision.is_none() && expect.status.is_none() {
-                let why = format!("{:?} expects neither a `decision` nor a `status`", case.name);
-                return Err(Failure::of_file(path, why));
+        for (at, case) in suite.cases.iter().enumerate() {
+            let mut add = |fault: &str| faults.push(format!("{:?} {fault}", case.name));
+            let is_same = |other: &Case| other.name == case.name;
+            if suite.cases.iter().take(at).any(is_same) {
+                add("is the name of an earlier case too");
+            }
+            if case.expect.decision.is_none() && case.expect.status.is_none() {
+                add("expects neither a `decision` nor a `status`");
             }
             if case.token.is_some() && case.token_text.is_some() {
-                return Err(Failure::of_file(path, format!("{:?} has a `token` and a `token_text`", case.name)));
+                add("has a `token` and a `token_text`");
             }
         }
-        if suite.cases.is_empty() {
-            return Err(Failure::of_file(path, "no cases"));
-        }
+        reported(path, faults)?;
         Ok(suite)
     }
+
+    /// Rejects expectations that no decision can meet: an unknown reason, or a rule that the policy does not have.
+    pub fn check_names(&self, path: &Path, rules: &[&str]) -> Result<(), Failure> {
+        let reasons = reasons();
+        let reasons: Vec<&str> = reasons.iter().map(String::as_str).collect();
+        let mut faults = Vec::new();
+        for case in &self.cases {
+            let expect = &case.expect;
+            for (member, name, known) in [
+                ("reason", &expect.reason, &reasons[..]),
+                ("would_deny", &expect.would_deny, &reasons[..]),
+                ("rule", &expect.rule, rules),
+            ] {
+                if let Some(Some(name)) = name
+                    && !known.contains(&name.as_str())
+                {
+                    let near = nearest(name, known).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                    faults.push(format!("{:?} expects the unknown {member} {name:?}{near}", case.name));
+                }
+            }
+        }
+        reported(path, faults)
+    }
+}
+
+fn reported(path: &Path, faults: Vec<String>) -> Result<(), Failure> {
+    match faults.as_slice() {
+        [] => Ok(()),
+        [fault] => Err(Failure::of_file(path, fault)),
+        faults => {
+            let lines: Vec<String> = faults.iter().map(|fault| format!("\n  {fault}")).collect();
+            Err(Failure::of_file(path, lines.concat()))
+        }
+    }
+}
+
+/// Every reason of a decision, as the schema of audit records lists them.
+fn reasons() -> Vec<String> {
+    let schema: Value = serde_json::from_str(AUDIT_RECORD).unwrap_or_default();
+    let lists = schema.pointer("/properties/reason/anyOf").and_then(Value::as_array).cloned().unwrap_or_default();
+    let names = lists.iter().filter_map(|list| list.get("enum")?.as_array());
+    names.flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+}
+
+/// The known name that `name` is likely to mean.
+fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let similarity = |known: &str| strsim::jaro_winkler(name, known);
+    let best = known.iter().copied().max_by(|one, other| similarity(one).total_cmp(&similarity(other)))?;
+    (similarity(best) > 0.8).then_some(best)
 }

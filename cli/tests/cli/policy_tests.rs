@@ -125,11 +125,47 @@ fn invalid_test_files_are_rejected_with_exit_status_2() {
         (case("token: {}, token_text: x, expect: { decision: allow }"), "token_text"),
         (case("attributes: { source.colour: red }, expect: { decision: allow }"), "source.colour"),
         (String::from("config: x.json\ncases: []\n"), "no cases"),
-        (case("expect: { status: 200 }") + "- { name: a, request: GET /, expect: { status: 200 } }\n", "two cases"),
+        (case("expect: { status: 200 }") + "- { name: a, request: GET /, expect: { status: 200 } }\n", "earlier case"),
     ] {
         let found = run_cases(&cases, &[]);
         assert!(found.status == 2 && found.stderr.contains(said), "{said}: {}", found.transcript());
     }
+}
+
+/// Such an expectation would fail for ever, or hold for ever if it is negative.
+#[test]
+fn unknown_reasons_and_rules_are_reported_all_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = json!({
+        "providers": { "acme": { "issuer": "https://idp.acme.com", "audiences": ["api"], "upstream": "idp" } },
+        "rules": [{ "name": "orders", "match": { "path": "/orders" }, "require": { "scopes": ["orders"] } }],
+    });
+    fs::write(directory.path().join("plugin.json"), config.to_string()).unwrap();
+    let cases = r#"
+config: plugin.json
+cases:
+- { name: one, request: GET /orders, expect: { status: 401, reason: tokn_missing, rule: order } }
+- { name: two, request: GET /orders, token: {}, expect: { decision: allow, would_deny: nonsense } }
+- { name: three, request: GET /orders, expect: { status: 401, reason: token_missing, rule: orders } }
+- { name: four, request: GET /orders }
+"#;
+    let path = directory.path().join("policy-tests.yaml");
+    let test = |cases: &str| {
+        fs::write(&path, cases).unwrap();
+        run(&["test", path.to_str().unwrap()])
+    };
+    let found = test(cases);
+    assert!(found.status == 2 && found.stderr.contains("expect"), "{}", found.transcript());
+    let found = test(cases.split("- { name: four").next().unwrap());
+    assert_eq!(found.status, 2, "{}", found.transcript());
+    for line in [
+        "\n  \"one\" expects the unknown reason \"tokn_missing\"; did you mean token_missing?\n",
+        "\n  \"one\" expects the unknown rule \"order\"; did you mean orders?\n",
+        "\n  \"two\" expects the unknown would_deny \"nonsense\"\n",
+    ] {
+        assert!(found.stderr.contains(line), "{line}: {}", found.stderr);
+    }
+    assert!(!found.stderr.contains("three"), "{}", found.stderr);
 }
 
 #[test]
