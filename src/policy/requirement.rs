@@ -15,6 +15,7 @@
 
 pub mod acr;
 mod claim_test;
+mod implication;
 mod remedy;
 mod scopes;
 mod unmet_claims;

@@ -11,7 +11,7 @@ fn every_example_has_no_fault_as_plugin_json_and_in_its_envoy_yaml() {
     for name in examples() {
         for file in ["plugin.json", "envoy.yaml"] {
             let path = format!("examples/{name}/{file}");
-            let found = run(&["check", "--assume-env", "--deny-warnings", &path]);
+            let found = run(&["check", "--assume-env", "--strict", &path]);
             let has_warnings = found.stdout.contains("warning:");
             assert!(found.status == i32::from(has_warnings), "{path}: {}", found.transcript());
             assert!(found.stdout.contains("no fault"), "{path}: {}", found.transcript());
@@ -83,7 +83,7 @@ fn envoy_settings_that_break_the_plugin_are_warnings() {
     for said in ["fails open", "OKTA_SECRET is not in", "no cluster \"okta\""] {
         assert!(found.stdout.contains(said), "{said}: {}", found.transcript());
     }
-    assert_eq!(run_with_input(&["check", "--assume-env", "--deny-warnings", "-"], &weak).status, 1);
+    assert_eq!(run_with_input(&["check", "--assume-env", "--strict", "-"], &weak).status, 1);
     assert_eq!(run_with_input(&["check", "-"], &weak).status, 1, "the secret is not there");
 }
 
@@ -99,7 +99,7 @@ fn istio_and_envoy_gateway_objects_are_read_as_they_are_applied() {
         ("envoy-gateway/introspection.yaml", "$.spec.wasm[0].config"),
     ] {
         let path = format!("deploy/{file}");
-        let found = run(&["check", "--assume-env", "--deny-warnings", &path]);
+        let found = run(&["check", "--assume-env", "--strict", &path]);
         assert_eq!(found.status, 0, "{path}: {}", found.transcript());
         assert!(found.stdout.contains(place) && found.stdout.contains("no fault"), "{path}: {}", found.transcript());
         let yaml = fs::read_to_string(root().join(&path)).unwrap();

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::diagnostics::Diagnostics;
+use super::warnings;
 use crate::cel::Program;
 use crate::config::error::{ConfigErrorKind, Path};
 use crate::config::schema::claim_path::ClaimPath;
@@ -157,19 +158,8 @@ fn members(document: &RequireDocument) -> usize {
 
 /// Whether a term is certain to fail where the others hold.
 fn contradict(terms: &[Term]) -> bool {
-    let is_implied = |inner: &Term| terms.iter().any(|term| implies(term, inner));
+    let is_implied = |inner: &Term| terms.iter().any(|term| term.implies(inner));
     terms.iter().any(|term| matches!(term, Term::Not(inner) if inner.terms().iter().all(is_implied)))
-}
-
-fn implies(term: &Term, other: &Term) -> bool {
-    match (term, other) {
-        (Term::Scopes(granted), Term::AnyScope(some)) => granted.iter().any(|scope| some.contains(scope)),
-        (Term::Scopes(granted), Term::Scopes(all)) => all.iter().all(|scope| granted.contains(scope)),
-        (Term::Groups(few), Term::Groups(many))
-        | (Term::Clients(few), Term::Clients(many))
-        | (Term::Audiences(few), Term::Audiences(many)) => few.is_subset(many),
-        (term, other) => term == other,
-    }
 }
 
 /// A list of strings in order, each once; `None` without a value and with an error.
@@ -231,8 +221,7 @@ fn authentication(document: Option<AcrDocument>, at: &Path, diagnostics: &mut Di
     let values = texts(document.map(|document| document.0), is_usable, UNKNOWN, at, diagnostics)
         .filter(|values| fits_into_a_challenge(values, at, diagnostics))?;
     if values.iter().any(|value| value == "urn:okta:loa:2fa:any:ifpossible") {
-        let hint = "`urn:okta:loa:2fa:any:ifpossible` requires no second factor; tokens with one factor pass";
-        diagnostics.warnings.push(at.error(ConfigErrorKind::Invalid(hint)).to_string());
+        diagnostics.warn(&warnings::WEAK_ACR, at);
     }
     Some(values)
 }
