@@ -41,10 +41,14 @@ pub(super) fn find(report: &mut Report<'_>) {
     }
 }
 
-/// Whether the rule may accept a token of the provider.
-pub(super) fn accepts(rule: &Rule, provider: &Provider) -> bool {
+/// Whether the rule may accept a token of the provider. A requirement that no token meets is reported itself, and counts
+/// as one that would accept it.
+pub(super) fn accepts(report: &Report<'_>, rule: &Rule, provider: &Provider) -> bool {
+    let is_accepted = |requirement: &Requirement| {
+        obstacle(requirement, Some(provider)).is_none() || obstacle_of_all(report, rule, requirement).is_some()
+    };
     matches!(rule.access, Access::Optional | Access::Token)
-        && rule.requirement.as_ref().is_none_or(|requirement| obstacle(requirement, Some(provider)).is_none())
+        && rule.requirement.as_ref().is_none_or(|requirement| is_accepted(requirement))
 }
 
 /// The obstacle if there is one for the tokens of each provider. A rule without a token has none of a provider.

@@ -9,7 +9,7 @@ pub(super) fn find(report: &mut Report<'_>) {
     let mut rules: Vec<_> = report.reachable_rules().into_iter().map(|(_, rule, _)| rule).collect();
     rules.push(report.policy.rules.default_rule());
     for (_, provider) in report.policy.providers.iter() {
-        if !rules.iter().any(|rule| accepts(rule, provider)) {
+        if !rules.iter().any(|rule| accepts(report, rule, provider)) {
             let message = "No rule accepts tokens of this provider.";
             let fix = "Write a rule for its tokens, or remove the provider.";
             let path = report.provider_path(&provider.name);
