@@ -161,15 +161,3 @@ pub(super) const fn strictness(rule: &Rule) -> (u8, bool) {
 pub(super) const fn enforces(rule: &Rule) -> bool {
     rule.requirement.is_some() && !rule.report_only
 }
-
-/// Whether everything that the first rule allows is certainly allowed by the second.
-pub(super) fn requires_at_least(rule: &Rule, other: &Rule) -> bool {
-    if rule.access == Access::Deny {
-        return true;
-    }
-    let implies = || match (&rule.requirement, &other.requirement) {
-        (Some(own), Some(others)) => own.implies(others),
-        _ => false,
-    };
-    strictness(rule).0 >= strictness(other).0 && (!enforces(other) || (enforces(rule) && implies()))
-}

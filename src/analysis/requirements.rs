@@ -148,7 +148,15 @@ fn can_fail(requirement: &Requirement, provider: Option<&Provider>) -> bool {
         Term::Condition(program) => outcome(program, provider).can_be_false,
         Term::Not(inner) => obstacle(inner, provider).is_none(),
         Term::AnyOf(alternatives) => alternatives.iter().all(|alternative| can_fail(alternative, provider)),
-        _ => true,
+        Term::Audiences(_)
+        | Term::Clients(_)
+        | Term::Groups(_)
+        | Term::Claim(_)
+        | Term::Methods(_)
+        | Term::Authentication(_)
+        | Term::MaxAge(_)
+        | Term::Scopes(_)
+        | Term::AnyScope(_) => true,
     })
 }
 
@@ -175,14 +183,11 @@ fn contradiction(terms: &[Term]) -> Option<Obstacle> {
 
 /// The test of a claim, and whether it is negated.
 fn claim_test(term: &Term) -> Option<(&ClaimTest, bool)> {
-    match term {
-        Term::Claim(test) => Some((test, false)),
-        Term::Not(inner) => match inner.terms() {
-            [Term::Claim(test)] => Some((test, true)),
-            _ => None,
-        },
-        _ => None,
+    if let Term::Claim(test) = term {
+        return Some((test, false));
     }
+    let Term::Not(inner) = term else { return None };
+    if let [Term::Claim(test)] = inner.terms() { Some((test, true)) } else { None }
 }
 
 /// Whether no claim meets both tests.

@@ -3,7 +3,7 @@
 //! Each combination of a host pattern, a method and the path of a rule is looked up in the index of the rules before it.
 //! That is exact for hosts, methods, exact paths and prefixes, and sound for regular expressions.
 
-use crate::analysis::report::{Report, joined, requires_at_least};
+use crate::analysis::report::{Report, joined, strictness};
 use crate::analysis::warning::WarningCode;
 use crate::policy::{Route, RouteIndex, RoutePart, RuleId};
 
@@ -136,8 +136,7 @@ fn add_dead_entry(report: &mut Report<'_>, index: usize, (member, place): (&str,
     report.add(WarningCode::PartlyShadowedRule, path, caused_by, message, fix);
 }
 
-/// Finds methods of a rule without `methods` that an earlier rule matches, which is for more hosts or paths and does not
-/// require as much: the earlier rule was probably not written for the hosts and paths of this one.
+/// Finds methods of a rule without `methods` that an earlier rule matches, which is for more hosts or paths and weaker: the earlier rule was probably not written for the hosts and paths of this one.
 fn find_taken_methods(report: &mut Report<'_>, index: usize, route: &Route, methods: &[&str]) {
     let mut taken: Vec<&str> = Vec::new();
     let mut causes: Vec<RouteIndex> = Vec::new();
@@ -165,7 +164,7 @@ fn find_taken_methods(report: &mut Report<'_>, index: usize, route: &Route, meth
     let shown: Vec<&str> = taken.iter().copied().filter(|method| USUAL_METHODS.contains(method)).collect();
     let methods = if shown.is_empty() { String::from("Some methods") } else { joined(&shown) };
     let message = format!(
-        "{methods} requests to these hosts and paths come under an earlier rule that is for more requests and does not require the same: {}.",
+        "{methods} requests to these hosts and paths come under an earlier rule that is for more hosts or paths and requires less: {}.",
         report.list(&causes)
     );
     let fix = "Move this rule before that one, or require the same there.";
@@ -181,7 +180,7 @@ fn is_broader_and_weaker(report: &Report<'_>, earlier: RouteIndex, index: usize)
         return false;
     };
     let is_broader = other_route.covers_target_of(route) && !route.covers_target_of(other_route);
-    is_broader && !requires_at_least(other, rule)
+    is_broader && strictness(other) < strictness(rule)
 }
 
 fn named_methods(routes: &[Route]) -> Vec<&str> {

@@ -77,21 +77,23 @@ impl Analyzer<'_> {
         if self.is_constant(node) {
             return self.evaluated(node);
         }
-        match node {
-            Node::And(terms) => self.logical(terms, false),
-            Node::Or(terms) => self.logical(terms, true),
-            Node::Not(operand) => {
-                let Part { outcome, is_error } = self.part(operand);
-                let outcome =
-                    Outcome { can_be_true: outcome.can_be_false, can_be_false: outcome.can_be_true, ..outcome };
-                Part { outcome, is_error }
-            }
-            Node::Conditional(parts) => self.conditional(&parts.0, [&parts.1, &parts.2]),
-            Node::Call(function, operands) if self.is_always_an_error(*function, operands) => Part::ERROR,
-            Node::Matches(text, _) if self.is_list(text) => Part::ERROR,
+        if let Node::And(terms) = node {
+            self.logical(terms, false)
+        } else if let Node::Or(terms) = node {
+            self.logical(terms, true)
+        } else if let Node::Not(operand) = node {
+            let Part { outcome, is_error } = self.part(operand);
+            let (can_be_true, can_be_false) = (outcome.can_be_false, outcome.can_be_true);
+            Part { outcome: Outcome { can_be_true, can_be_false, ..outcome }, is_error }
+        } else if let Node::Conditional(parts) = node {
+            self.conditional(&parts.0, [&parts.1, &parts.2])
+        } else if let Node::Comprehension(comprehension) = node {
             // The step is evaluated for some values only.
-            Node::Comprehension(comprehension) => self.strict(&[&comprehension.range]),
-            _ => self.strict(&node.operands()),
+            self.strict(&[&comprehension.range])
+        } else if self.is_always_an_error(node) {
+            Part::ERROR
+        } else {
+            self.strict(&node.operands())
         }
     }
 
@@ -140,8 +142,12 @@ impl Analyzer<'_> {
         }
     }
 
-    fn is_always_an_error(&self, function: Function, operands: &[Node]) -> bool {
-        match (function, operands) {
+    fn is_always_an_error(&self, node: &Node) -> bool {
+        if let Node::Matches(text, _) = node {
+            return self.is_list(text);
+        }
+        let Node::Call(function, operands) = node else { return false };
+        match (function, operands.as_slice()) {
             (Function::PathSegment, [_, place]) => {
                 matches!(place, Node::Constant(Constant::Int(place)) if *place < 1)
             }
@@ -166,16 +172,12 @@ impl Analyzer<'_> {
 
     /// Whether it reads neither the request nor the token, except the name of the provider.
     fn is_constant(&self, node: &Node) -> bool {
-        match node {
-            Node::Field(Field::Provider) => self.provider.is_some(),
-            Node::Field(_)
-            | Node::HasField(_)
-            | Node::Claims
-            | Node::Headers
-            | Node::Header(_)
-            | Node::HasHeader(_) => false,
-            _ => node.operands().iter().all(|operand| self.is_constant(operand)),
-        }
+        let reads_provider = matches!(node, Node::Field(Field::Provider)) && self.provider.is_some();
+        let reads = matches!(
+            node,
+            Node::Field(_) | Node::HasField(_) | Node::Claims | Node::Headers | Node::Header(_) | Node::HasHeader(_)
+        );
+        reads_provider || (!reads && node.operands().iter().all(|operand| self.is_constant(operand)))
     }
 
     fn evaluated(&self, node: &Node) -> Part {

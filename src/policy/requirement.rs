@@ -15,7 +15,6 @@
 
 pub mod acr;
 mod claim_test;
-mod implication;
 mod remedy;
 mod scopes;
 mod unmet_claims;

@@ -41,6 +41,9 @@ fn paths() -> BTreeSet<String> {
         .collect()
 }
 
+/// Whether a request has the host or method of an entry.
+type MatchesEntry = fn(&str, &Request) -> bool;
+
 struct Request {
     host: &'static str,
     method: &'static str,
@@ -120,7 +123,7 @@ fn shadowed_rules_and_entries_are_exactly_those_that_no_request_reaches() {
             if is_shadowed {
                 continue;
             }
-            let lists: [(&str, fn(&str, &Request) -> bool); 2] = [
+            let lists: [(&str, MatchesEntry); 2] = [
                 ("hosts", |pattern, request| matches_host(pattern, request.host)),
                 ("methods", |method, request| request.method == method),
             ];

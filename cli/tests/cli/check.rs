@@ -14,9 +14,11 @@ fn every_example_has_no_fault_as_plugin_json_and_in_its_envoy_yaml() {
             let found = run(&["check", "--assume-env", "--strict", &path]);
             let has_warnings = found.stdout.contains("warning:");
             assert!(found.status == i32::from(has_warnings), "{path}: {}", found.transcript());
+            let all = found.stdout.matches("warning: [").count();
+            assert_eq!(found.stdout.matches("warning: [host_setting]").count(), all, "{path}: {}", found.transcript());
             assert!(found.stdout.contains("no fault"), "{path}: {}", found.transcript());
             // A warning about Envoy's configuration starts with its path.
-            assert!(!found.stdout.contains("warning: $."), "{path}: {}", found.transcript());
+            assert!(!found.stdout.contains("warning: [host_setting] $."), "{path}: {}", found.transcript());
             assert_eq!(run(&["check", "--assume-env", &path]).status, 0, "{path}");
         }
     }
@@ -144,7 +146,11 @@ fn kong_filter_chain_holds_a_string_or_an_object() {
         let found = run_with_input(&["check", "-"], &chain);
         assert_eq!(found.status, i32::from(!is_right), "{written}: {}", found.transcript());
         assert!(found.stdout.contains("$.services[0].filter_chains[0].filters[0].config"), "{}", found.transcript());
-        assert!(found.stdout.contains("warning: the module was not run in Kong"), "{}", found.transcript());
+        assert!(
+            found.stdout.contains("warning: [host_setting] the module was not run in Kong"),
+            "{}",
+            found.transcript()
+        );
     }
 }
 

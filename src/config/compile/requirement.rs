@@ -158,8 +158,19 @@ fn members(document: &RequireDocument) -> usize {
 
 /// Whether a term is certain to fail where the others hold.
 fn contradict(terms: &[Term]) -> bool {
-    let is_implied = |inner: &Term| terms.iter().any(|term| term.implies(inner));
+    let is_implied = |inner: &Term| terms.iter().any(|term| implies(term, inner));
     terms.iter().any(|term| matches!(term, Term::Not(inner) if inner.terms().iter().all(is_implied)))
+}
+
+fn implies(term: &Term, other: &Term) -> bool {
+    match (term, other) {
+        (Term::Scopes(granted), Term::AnyScope(some)) => granted.iter().any(|scope| some.contains(scope)),
+        (Term::Scopes(granted), Term::Scopes(all)) => all.iter().all(|scope| granted.contains(scope)),
+        (Term::Groups(few), Term::Groups(many))
+        | (Term::Clients(few), Term::Clients(many))
+        | (Term::Audiences(few), Term::Audiences(many)) => few.is_subset(many),
+        (term, other) => term == other,
+    }
 }
 
 /// A list of strings in order, each once; `None` without a value and with an error.
