@@ -11,10 +11,7 @@ pub(super) fn find(report: &mut Report<'_>) {
 }
 
 fn find_weak_default(report: &mut Report<'_>) {
-    let default = report.policy.rules.default_rule();
-    if enforces(default) {
-        return;
-    }
+    let Some(default) = report.reachable_default().filter(|default| !enforces(default)) else { return };
     let is_stricter = |rule: &Rule| match default.access {
         Access::Public | Access::Optional => matches!(rule.access, Access::Token | Access::Deny),
         Access::Token => rule.access == Access::Token && enforces(rule),
@@ -51,7 +48,7 @@ fn find_denied_preflights(report: &mut Report<'_>) {
     let has_options =
         |route: &Route| route.methods.is_empty() || route.methods.iter().any(|method| method.as_str() == "OPTIONS");
     let is_admitted = report.reachable_rules().iter().any(|(_, rule, route)| allows(rule) && has_options(route));
-    if is_admitted || allows(report.policy.rules.default_rule()) {
+    if is_admitted || report.reachable_default().is_some_and(allows) {
         return;
     }
     let path = report.member("responses").member("cors");
@@ -62,7 +59,7 @@ fn find_denied_preflights(report: &mut Report<'_>) {
 
 fn find_unenforced_requirements(report: &mut Report<'_>) {
     let rules = report.policy.rules.rules();
-    let all = || rules.iter().chain([report.policy.rules.default_rule()]);
+    let all = || rules.iter().chain(report.reachable_default());
     if all().any(enforces) {
         return;
     }

@@ -1,7 +1,5 @@
 //! What all parts of the analysis read and add to.
 
-use std::collections::BTreeMap;
-
 use crate::analysis::warning::{Warning, WarningCode};
 use crate::json_path::Path;
 use crate::policy::{Access, Policy, Route, RouteIndex, RoutePart, Rule, RuleId, WorkLimit};
@@ -9,8 +7,10 @@ use crate::policy::{Access, Policy, Route, RouteIndex, RoutePart, Rule, RuleId, 
 /// The most warnings of one code. More are counted.
 const MAX_PER_CODE: usize = 10;
 
-/// The work for the matches of all rules: some thousand rules of the usual kind.
-const WORK_UNITS: usize = 1_000_000;
+/// The work for the matches of all rules: less than half a second natively, and enough for some thousand rules of the usual
+/// kind.
+const MAX_VISITS: usize = 2_000_000;
+const MAX_REGEX_RUNS: usize = 20_000;
 
 /// The policy, and the warnings so far.
 pub(super) struct Report<'a> {
@@ -19,10 +19,12 @@ pub(super) struct Report<'a> {
     pub(super) limit: WorkLimit,
     /// For each rule whether no request matches it.
     pub(super) unreachable: Vec<bool>,
+    /// Whether some request matches no rule.
+    pub(super) has_reachable_default: bool,
     at: &'a Path,
     warnings: Vec<Warning>,
-    /// How many warnings of each code there are.
-    counts: BTreeMap<WarningCode, usize>,
+    /// How many more warnings there are of a code.
+    more: Vec<(WarningCode, usize)>,
 }
 
 impl<'a> Report<'a> {
@@ -30,11 +32,12 @@ impl<'a> Report<'a> {
         Self {
             policy,
             routes,
-            limit: WorkLimit::new(WORK_UNITS),
+            limit: WorkLimit::new(MAX_VISITS, MAX_REGEX_RUNS),
             unreachable: Vec::new(),
+            has_reachable_default: true,
             at,
             warnings: Vec::new(),
-            counts: BTreeMap::new(),
+            more: Vec::new(),
         }
     }
 
@@ -43,6 +46,11 @@ impl<'a> Report<'a> {
         let rules = self.policy.rules.rules().iter().zip(self.routes).enumerate();
         let is_reachable = |index: usize| self.unreachable.get(index) != Some(&true);
         rules.filter(|(index, _)| is_reachable(*index)).map(|(index, (rule, route))| (index, rule, route)).collect()
+    }
+
+    /// The default rule, if some request comes under it.
+    pub(super) fn reachable_default(&self) -> Option<&'a Rule> {
+        self.has_reachable_default.then(|| self.policy.rules.default_rule())
     }
 
     /// The rule that applies to a request for this path, with the host and method of the part. `None` if the limit is
@@ -97,10 +105,12 @@ impl<'a> Report<'a> {
         message: String,
         fix: &'static str,
     ) {
-        let count = self.counts.entry(code).or_default();
-        *count = count.saturating_add(1);
-        if *count <= MAX_PER_CODE {
+        if self.warnings.iter().filter(|warning| warning.code == code).count() < MAX_PER_CODE {
             self.warnings.push(Warning { code, path, caused_by, message: message.into(), fix });
+        } else if let Some((_, more)) = self.more.iter_mut().find(|(other, _)| *other == code) {
+            *more = more.saturating_add(1);
+        } else {
+            self.more.push((code, 1));
         }
     }
 
@@ -115,9 +125,11 @@ impl<'a> Report<'a> {
                 "Use `path` or `path_prefix` instead of `path_regex`, and fewer entries in `hosts`.",
             );
         }
-        for (code, count) in std::mem::take(&mut self.counts) {
-            if let Some(more) = count.checked_sub(MAX_PER_CODE).filter(|more| *more > 0) {
-                self.warnings.push(Warning {
+        let mut ordered = Vec::new();
+        for code in WarningCode::ALL {
+            ordered.extend(self.warnings.iter().filter(|warning| warning.code == code).cloned());
+            if let Some((_, more)) = self.more.iter().find(|(other, _)| *other == code) {
+                ordered.push(Warning {
                     code,
                     path: self.member("rules"),
                     caused_by: Vec::new(),
@@ -126,8 +138,14 @@ impl<'a> Report<'a> {
                 });
             }
         }
-        self.warnings.sort_by_key(|warning| warning.code);
-        self.warnings
+        ordered
+    }
+}
+
+/// Adds a value to a list in order, unless it has it.
+pub(super) fn insert<T: Ord>(list: &mut Vec<T>, value: T) {
+    if let Err(place) = list.binary_search(&value) {
+        list.insert(place, value);
     }
 }
 

@@ -19,8 +19,8 @@ pub(super) fn find(report: &mut Report<'_>) {
         let path = report.member("rules").item(index);
         (path, rule)
     });
-    let default = (report.path(RuleId::Default), report.policy.rules.default_rule());
-    for (path, rule) in rules.chain([default]).collect::<Vec<_>>() {
+    let default = report.reachable_default().map(|default| (report.path(RuleId::Default), default));
+    for (path, rule) in rules.chain(default).collect::<Vec<_>>() {
         let Some(requirement) = &rule.requirement else { continue };
         let path = path.member("require");
         if let Some((message, fix)) = obstacle_of_all(report, rule, requirement) {

@@ -3,9 +3,9 @@
 //! Each combination of a host pattern, a method and the path of a rule is looked up in the index of the rules before it.
 //! That is exact for hosts, methods, exact paths and prefixes, and sound for regular expressions.
 
-use crate::analysis::report::{Report, joined, strictness};
+use crate::analysis::report::{Report, insert, joined, strictness};
 use crate::analysis::warning::WarningCode;
-use crate::policy::{Route, RouteIndex, RoutePart, RuleId};
+use crate::policy::{PathPattern, Route, RouteIndex, RoutePart, RuleId};
 
 /// The methods that are looked up for rules without `methods`.
 const MAX_METHODS: usize = 16;
@@ -19,6 +19,8 @@ pub(super) fn find(report: &mut Report<'_>) {
             find_taken_methods(report, index, route, &methods);
         }
     }
+    let all = RoutePart { host: None, path: &PathPattern::ANY, method: None };
+    report.has_reachable_default = covers_of(report, &all, usize::MAX).is_none();
 }
 
 fn covers_of(report: &mut Report<'_>, part: &RoutePart<'_>, index: usize) -> Option<Vec<RouteIndex>> {
@@ -33,10 +35,8 @@ fn common_covers<'r>(
 ) -> Option<Vec<RouteIndex>> {
     let mut causes = Vec::new();
     for part in parts {
-        causes.extend(covers_of(report, &part, index)?);
+        covers_of(report, &part, index)?.into_iter().for_each(|cause| insert(&mut causes, cause));
     }
-    causes.sort_unstable();
-    causes.dedup();
     Some(causes)
 }
 
@@ -66,13 +66,11 @@ fn find_shadowed(report: &mut Report<'_>, index: usize, route: &Route) -> bool {
     for part in route.parts() {
         for sample in &samples {
             match report.policy.rules.router().cover_at(&part, sample, index, &mut report.limit) {
-                Some(cause) => causes.push(cause),
+                Some(cause) => insert(&mut causes, cause),
                 None => return false,
             }
         }
     }
-    causes.sort_unstable();
-    causes.dedup();
     if !causes.is_empty() {
         let caused_by = causes.iter().map(|cause| report.path(RuleId::Index(*cause))).collect();
         let message = format!(
@@ -147,18 +145,14 @@ fn find_taken_methods(report: &mut Report<'_>, index: usize, route: &Route, meth
             let covers: Vec<RouteIndex> =
                 covers.into_iter().filter(|cover| is_broader_and_weaker(report, *cover, index)).collect();
             if !covers.is_empty() {
-                taken.push(method);
-                causes.extend(covers);
+                insert(&mut taken, *method);
+                covers.into_iter().for_each(|cause| insert(&mut causes, cause));
             }
         }
     }
     if taken.is_empty() {
         return;
     }
-    taken.sort_unstable();
-    taken.dedup();
-    causes.sort_unstable();
-    causes.dedup();
     let caused_by = causes.iter().map(|cause| report.path(RuleId::Index(*cause))).collect();
     // Only methods with a usual name are shown.
     let shown: Vec<&str> = taken.iter().copied().filter(|method| USUAL_METHODS.contains(method)).collect();
@@ -184,9 +178,11 @@ fn is_broader_and_weaker(report: &Report<'_>, earlier: RouteIndex, index: usize)
 }
 
 fn named_methods(routes: &[Route]) -> Vec<&str> {
-    let mut methods: Vec<&str> = routes.iter().flat_map(|route| &route.methods).map(|method| method.as_str()).collect();
-    methods.sort_unstable();
-    methods.dedup();
-    methods.truncate(MAX_METHODS);
+    let mut methods = Vec::new();
+    for method in routes.iter().flat_map(|route| &route.methods) {
+        if methods.len() < MAX_METHODS {
+            insert(&mut methods, method.as_str());
+        }
+    }
     methods
 }

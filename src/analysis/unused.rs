@@ -7,7 +7,7 @@ use crate::policy::{KeyOrigin, OpaqueTokens};
 
 pub(super) fn find(report: &mut Report<'_>) {
     let mut rules: Vec<_> = report.reachable_rules().into_iter().map(|(_, rule, _)| rule).collect();
-    rules.push(report.policy.rules.default_rule());
+    rules.extend(report.reachable_default());
     for (_, provider) in report.policy.providers.iter() {
         if !rules.iter().any(|rule| accepts(report, rule, provider)) {
             let message = "No rule accepts tokens of this provider.";

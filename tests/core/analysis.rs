@@ -176,10 +176,7 @@ fn a_broader_and_weaker_rule_before_a_rule_for_all_methods_is_found() {
 fn a_rule_that_leaves_a_method_to_a_weaker_rule_is_found() {
     let scope = json!({ "scopes": ["write"] });
     let on = |conditions: Value| json!({ "match": conditions, "require": scope });
-    let default = |rules: Value| {
-        warnings(json!({ "rules": rules, "default_rule": { "require": null },
-        "allow_warnings": ["any_token_default"] }))
-    };
+    let default = |rules: Value| warnings(json!({ "rules": rules, "default_rule": {} }));
     let gap = "method_gap $.rules[0] <- $.default_rule";
     for (rules, expected) in [
         (vec![on(json!({ "path": "/a", "methods": ["GET"] }))], vec![gap]),
@@ -231,7 +228,9 @@ fn a_rule_that_leaves_a_method_to_a_weaker_rule_is_found() {
             vec![],
         ),
     ] {
-        assert_eq!(default(json!(rules)), expected, "{rules:?}");
+        let mut found = default(json!(rules));
+        found.retain(|warning| !warning.starts_with("any_token_default "));
+        assert_eq!(found, expected, "{rules:?}");
         let found = warnings(json!({ "rules": rules }));
         assert!(!found.contains(&gap.to_owned()), "{rules:?}");
     }

@@ -93,12 +93,23 @@ fn shadowed_rules_and_entries_are_exactly_those_that_no_request_reaches() {
         let rules: Vec<Value> = (0..=random.index(9)).map(|place| random.rule(place)).collect();
         let loaded = load(&rules);
         let mut reached: Vec<Vec<&Request>> = rules.iter().map(|_| Vec::new()).collect();
+        let mut reaches_default = false;
         for request in &universe {
             match loaded.policy.rules.find(&request.head).unwrap() {
                 RuleId::Index(index) => reached[index.index()].push(request),
-                RuleId::Default => {}
+                RuleId::Default => reaches_default = true,
             }
         }
+        // Some rule that a request reaches requires more than the default rule, and is no rule with `report_only`.
+        let is_stricter = |(rule, reached): (&Value, &Vec<&Request>)| {
+            !rule["require"].is_null() && rule["report_only"] != true && !reached.is_empty()
+        };
+        let is_weak = reaches_default && rules.iter().zip(&reached).any(is_stricter);
+        let any_token = reported(&loaded, &[WarningCode::AnyTokenDefault]);
+        // A rule with a regular expression may be shadowed unknown.
+        let has_regex = rules.iter().any(|rule| !rule["match"]["path_regex"].is_null());
+        assert!(any_token.is_empty() || reaches_default, "{rules:#?}");
+        assert!(has_regex || any_token.len() == usize::from(is_weak), "{rules:#?}");
         let shadowed = reported(&loaded, &[WarningCode::ShadowedRule, WarningCode::DuplicateRule]);
         let dead = reported(&loaded, &[WarningCode::PartlyShadowedRule]);
         for (index, rule) in rules.iter().enumerate() {

@@ -22,21 +22,40 @@ pub struct RoutePart<'a> {
     pub method: Option<&'a str>,
 }
 
-/// The work that an analysis may do. One unit is about the visit of one entry of the index.
+/// The work that an analysis may do.
 #[derive(Debug)]
-pub struct WorkLimit(usize);
+pub struct WorkLimit {
+    /// Visits of entries of the index.
+    visits: usize,
+    /// Runs of regular expressions, each as long as about a hundred visits.
+    runs: usize,
+    is_exceeded: bool,
+}
 
 impl WorkLimit {
-    pub const fn new(units: usize) -> Self {
-        Self(units)
+    pub const fn new(visits: usize, runs: usize) -> Self {
+        Self { visits, runs, is_exceeded: false }
     }
 
+    /// Whether some work was not done: a rule that matches may not have been found.
     pub const fn is_exceeded(&self) -> bool {
-        self.0 == 0
+        self.is_exceeded
     }
 
-    const fn charge(&mut self, units: usize) {
-        self.0 = self.0.saturating_sub(units);
+    /// Whether so many entries may be visited.
+    const fn may_visit(&mut self, entries: usize) -> bool {
+        let may_visit = entries <= self.visits;
+        self.is_exceeded |= !may_visit;
+        self.visits = self.visits.saturating_sub(entries);
+        may_visit
+    }
+
+    /// Whether an expression may be run.
+    const fn may_run(&mut self) -> bool {
+        self.is_exceeded |= self.runs == 0;
+        let may_run = self.runs > 0;
+        self.runs = self.runs.saturating_sub(1);
+        may_run
     }
 }
 
@@ -55,7 +74,7 @@ struct Search<'a> {
 
 impl Router {
     /// The rules with an index below `before` that together certainly match every request of the part. `None` if there
-    /// is a request that they do not match, if it is unknown, or if the limit is exceeded.
+    /// is a request that they do not match, or if none was found within the limit.
     pub fn covers_of(&self, part: &RoutePart<'_>, before: usize, limit: &mut WorkLimit) -> Option<Vec<RouteIndex>> {
         let (path, is_below, regex) = match &part.path.kind {
             Kind::Any => (String::new(), true, None),
@@ -109,7 +128,7 @@ impl Router {
                 }
             }
         }
-        search.found.filter(|_| !limit.is_exceeded()).map(RouteIndex)
+        search.found.map(RouteIndex)
     }
 }
 
@@ -129,7 +148,9 @@ impl Search<'_> {
         let mut segments = folded.split('/').filter(|segment| !segment.is_empty());
         let (mut node, mut letters) = (node, 0_usize);
         loop {
-            limit.charge(1);
+            if !limit.may_visit(1) {
+                return;
+            }
             let is_usable = case == CaseSensitivity::Insensitive || letters <= self.letters;
             let segment = segments.next();
             if is_usable {
@@ -139,11 +160,8 @@ impl Search<'_> {
                 }
             }
             for (entry, regex) in &node.regex {
-                if self.is_improved_by(entry) {
-                    limit.charge(4);
-                    if self.is_matched_by(regex, case) {
-                        self.found = Some(entry.index.index());
-                    }
+                if self.is_improved_by(entry) && self.is_matched_by(regex, case, limit) {
+                    self.found = Some(entry.index.index());
                 }
             }
             let Some(segment) = segment else { return };
@@ -162,21 +180,22 @@ impl Search<'_> {
     }
 
     fn improve(&mut self, entries: &[Entry], limit: &mut WorkLimit) {
-        limit.charge(entries.len());
-        if let Some(entry) = entries.iter().find(|entry| self.is_improved_by(entry)) {
+        if limit.may_visit(entries.len())
+            && let Some(entry) = entries.iter().find(|entry| self.is_improved_by(entry))
+        {
             self.found = Some(entry.index.index());
         }
     }
 
     /// Whether an expression certainly matches all paths that are meant.
-    fn is_matched_by(&self, regex: &PathRegex, case: CaseSensitivity) -> bool {
+    fn is_matched_by(&self, regex: &PathRegex, case: CaseSensitivity, limit: &mut WorkLimit) -> bool {
         let is_usable = |literal: &str| case == CaseSensitivity::Insensitive || count_letters(literal) <= self.letters;
         if self.regex.is_some_and(|own| own.is_same(regex)) {
             return true;
         }
         if !self.is_below {
             let path = if self.path.is_empty() { "/" } else { self.path };
-            return is_usable(path) && regex.matches_text(path);
+            return is_usable(path) && limit.may_run() && regex.matches_text(path);
         }
         // `/api/.*` and `/api.*` match every path that begins so.
         regex.everything_after().is_some_and(|literal| {
