@@ -111,7 +111,7 @@ impl Analyzer<'_> {
         };
         let is_absorbed = parts.iter().any(is_always);
         let can_absorb = parts.iter().any(|part| can_be(part.outcome, absorbing));
-        let can_pass = !is_absorbed && parts.iter().all(|part| can_be(part.outcome, !absorbing));
+        let can_pass = parts.iter().all(|part| can_be(part.outcome, !absorbing));
         let can_be_other = !is_absorbed && parts.iter().any(|part| part.outcome.can_be_other);
         let outcome = if absorbing {
             Outcome { can_be_true: can_absorb, can_be_false: can_pass, can_be_other }

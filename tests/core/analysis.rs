@@ -126,6 +126,15 @@ fn shadowed_rules_are_found_with_all_rules_that_cause_it() {
     ] {
         assert_eq!(rules(matches.iter().cloned().map(on).collect()), expected, "{matches:?}");
     }
+    // 64 of the 256 spellings of a path.
+    let spelling = |bits: usize| -> String {
+        let upper =
+            |(place, letter): (usize, char)| if bits >> place & 1 == 1 { letter.to_ascii_uppercase() } else { letter };
+        "abcdefgh".chars().enumerate().map(upper).collect()
+    };
+    let mut matches: Vec<Value> = (0..64).map(|bits| json!({ "path": format!("/{}", spelling(bits)) })).collect();
+    matches.push(json!({ "path": "/abcdefgh", "ignore_case": true }));
+    assert_eq!(rules(matches.into_iter().map(on).collect()), [""; 0]);
     // A rule with a condition still takes its requests: what does not meet it is denied.
     let condition = json!({ "condition": "request.time.getHours() < 20" });
     let found = rules(json!([{ "match": { "path_prefix": "/a" }, "require": condition }, on(json!({ "path": "/a" }))]));
@@ -234,6 +243,15 @@ fn a_rule_that_leaves_a_method_to_a_weaker_rule_is_found() {
         let found = warnings(json!({ "rules": rules }));
         assert!(!found.contains(&gap.to_owned()), "{rules:?}");
     }
+    // Where an earlier rule takes the requests of a rule, the rule has no gap.
+    let hosts = |hosts: Value| json!({ "hosts": hosts, "path": "/a", "methods": ["GET"] });
+    let found = warnings(json!({ "rules": [
+        { "match": hosts(json!(["a.com"])), "access": "public" },
+        on(hosts(json!(["a.com", "b.com"]))),
+        on(json!({ "hosts": ["b.com"], "path": "/a" })),
+    ], "default_rule": {} }));
+    let entry = "partly_shadowed_rule $.rules[1].match.hosts[0] <- $.rules[0]";
+    assert_eq!(found, [entry, "any_token_default $.default_rule <- $.rules[1]"]);
     let document =
         json!({ "providers": { "okta": okta() }, "rules": [on(json!({ "path": "/a", "methods": ["GET"] }))] });
     let gap = load(&document.to_string()).into_iter().find(|warning| warning.code == WarningCode::MethodGap).unwrap();
