@@ -487,6 +487,29 @@ fn head(token: Option<&str>) -> RequestHead {
     RequestHead::new(plain.chain(credential).collect())
 }
 
+/// What a start costs with so many rules, the analysis included: usual ones, and those that reach its limit.
+fn loads(material: &Material) -> [Item; 2] {
+    let rule = |number: usize| {
+        let path = if number.is_multiple_of(10) {
+            json!({ "path_regex": format!("/v[0-9]/service-{number}/[a-z]+"), "methods": ["GET", "HEAD"] })
+        } else {
+            json!({ "path_prefix": format!("/service-{number}/orders"), "hosts": ["api.acme.com", "*.eu.acme.com"] })
+        };
+        json!({ "name": format!("r{number}"), "match": path, "require": { "scopes": [format!("s{number}")] } })
+    };
+    let expression = |number: usize| json!({ "match": { "path_regex": format!("/(a|b)/{number}/[0-9]+/(x|y)") } });
+    let load = |name, rules: Vec<Value>| {
+        let key_set = material.0.get("key_set");
+        let provider = json!({ "issuer": "https://idp.example", "audiences": ["a"], "jwks": { "inline": key_set } });
+        let document = json!({ "providers": { "p": provider }, "rules": rules }).to_string();
+        Item::new(name, move || config::load(document.as_bytes(), &config::no_environment).unwrap().warnings.len())
+    };
+    [
+        load("configuration: load 1000 rules", (0..1000).map(rule).collect()),
+        load("configuration: load 3000 regular expressions", (0..3000).map(expression).collect()),
+    ]
+}
+
 fn items() -> Vec<Item> {
     let material = Material::read();
     let token = material.token("RS256");
@@ -509,6 +532,7 @@ fn items() -> Vec<Item> {
         Item::new(name, move || policy.strip(&head))
     };
     let mut items = hostile_conditions();
+    items.extend(loads(&material));
     items.extend(hostile_requests(&material));
     items.extend(selections(&material, &token));
     items.extend([

@@ -16,6 +16,7 @@ pub mod callout;
 pub mod civil_date;
 pub mod encoding;
 pub mod http;
+pub mod json_path;
 pub mod memory;
 pub mod randomness;
 pub mod redacted;
@@ -23,6 +24,7 @@ pub mod sequence;
 pub mod unix_time;
 pub mod wake_slots;
 
+pub mod analysis;
 pub mod cel;
 pub mod config;
 pub mod engine;

@@ -84,7 +84,7 @@ pub enum Format {
 /// `check`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  okta-proxy-wasm check plugin.json\n  okta-proxy-wasm check --deny-warnings envoy.yaml\n  okta-proxy-wasm check nginx.conf\n  okta-proxy-wasm check --effective - < plugin.json\n\nIn a configuration of Envoy (YAML or JSON) or nginx, every okta-proxy-wasm plugin is checked.\nExit status: 0 no fault, 1 faults (or warnings, with --deny-warnings), 2 a file cannot be used."
+    after_help = "Examples:\n  okta-proxy-wasm check plugin.json\n  okta-proxy-wasm check --strict envoy.yaml\n  okta-proxy-wasm check nginx.conf\n  okta-proxy-wasm check --effective - < plugin.json\n\nIn a configuration of Envoy (YAML or JSON) or nginx, every okta-proxy-wasm plugin is checked.\nExit status: 0 no fault, 1 faults (or warnings, with --strict), 2 a file cannot be used."
 )]
 pub struct Check {
     /// The plugin's configuration, or a configuration of Envoy or nginx that contains it; `-` for standard input
@@ -95,7 +95,7 @@ pub struct Check {
     pub effective: bool,
     /// Treat warnings as faults
     #[arg(long)]
-    pub deny_warnings: bool,
+    pub strict: bool,
     /// The output format
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use okta_proxy_wasm::analysis::Warning;
 use okta_proxy_wasm::config;
 use serde_json::{Value, json};
 
@@ -18,7 +19,7 @@ use crate::style::Style;
 struct Diagnostics {
     location: String,
     faults: Vec<Fault>,
-    warnings: Vec<String>,
+    warnings: Vec<CheckedWarning>,
     effective: Option<Value>,
 }
 
@@ -30,6 +31,47 @@ struct Fault {
     position: Option<(String, Position)>,
 }
 
+struct CheckedWarning {
+    code: &'static str,
+    /// The path in the configuration; a warning about the host's configuration has it in the message.
+    path: Option<String>,
+    caused_by: Vec<String>,
+    message: String,
+    fix: Option<&'static str>,
+    position: Option<(String, Position)>,
+}
+
+/// The code of warnings about the host's configuration.
+const HOST_SETTING: &str = "host_setting";
+
+impl CheckedWarning {
+    fn of_filter(warning: &Warning, position: Option<(String, Position)>) -> Self {
+        Self {
+            code: warning.code.name(),
+            path: Some(warning.path.as_str().to_owned()),
+            caused_by: warning.caused_by.iter().map(|path| path.as_str().to_owned()).collect(),
+            message: warning.message.to_string(),
+            fix: Some(warning.fix),
+            position,
+        }
+    }
+
+    /// Code, path and message.
+    fn text(&self) -> String {
+        let path = self.path.as_ref().map(|path| format!("{path}: ")).unwrap_or_default();
+        format!("[{}] {path}{}", self.code, self.message)
+    }
+
+    const fn of_host(message: String) -> Self {
+        Self { code: HOST_SETTING, path: None, caused_by: Vec::new(), message, fix: None, position: None }
+    }
+}
+
+/// `FILE:LINE:COLUMN: `
+fn prefix(position: Option<&(String, Position)>) -> String {
+    position.map(|(file, Position { line, column })| format!("{file}:{line}:{column}: ")).unwrap_or_default()
+}
+
 pub fn run(arguments: &Check) -> Result<Outcome, Failure> {
     let secrets = Secrets::new(&arguments.secrets)?;
     let mut results = Vec::new();
@@ -38,8 +80,7 @@ pub fn run(arguments: &Check) -> Result<Outcome, Failure> {
             results.push(diagnose(file, plugin, &secrets, arguments.effective)?);
         }
     }
-    let fails =
-        |result: &Diagnostics| !result.faults.is_empty() || arguments.deny_warnings && !result.warnings.is_empty();
+    let fails = |result: &Diagnostics| !result.faults.is_empty() || arguments.strict && !result.warnings.is_empty();
     let has_failed = results.iter().any(fails);
     match arguments.format {
         Format::Text => results.iter().for_each(|result| print_text(result, Style::of_stdout())),
@@ -52,7 +93,7 @@ pub fn run(arguments: &Check) -> Result<Outcome, Failure> {
 }
 
 fn diagnose(file: &Path, mut plugin: Plugin, secrets: &Secrets, wants_effective: bool) -> Result<Diagnostics, Failure> {
-    let mut faults = Vec::new();
+    let (mut faults, mut warnings) = (Vec::new(), Vec::new());
     let mut effective = None;
     let positions = Positions::of(&plugin.text);
     let position_of = |path: &str, plugin: &Plugin| {
@@ -62,7 +103,9 @@ fn diagnose(file: &Path, mut plugin: Plugin, secrets: &Secrets, wants_effective:
     let loaded = match config::load(plugin.text.as_bytes(), &secrets.environment(&plugin.document)) {
         Ok(loaded) => {
             effective = wants_effective.then(|| effective::document(&plugin.document, &loaded));
-            plugin.warnings.splice(0..0, loaded.warnings.iter().cloned());
+            let checked =
+                |warning: &Warning| CheckedWarning::of_filter(warning, position_of(warning.path.as_str(), &plugin));
+            warnings.extend(loaded.warnings.iter().map(checked));
             Some(loaded)
         }
         Err(errors) => {
@@ -81,14 +124,15 @@ fn diagnose(file: &Path, mut plugin: Plugin, secrets: &Secrets, wants_effective:
     if !faults.is_empty() {
         effective = None;
     }
-    Ok(Diagnostics { location: plugin.location, faults, warnings: plugin.warnings, effective })
+    warnings.extend(plugin.warnings.into_iter().map(CheckedWarning::of_host));
+    Ok(Diagnostics { location: plugin.location, faults, warnings, effective })
 }
 
 fn print_text(result: &Diagnostics, style: Style) {
     // With `--effective`, standard output contains only the effective configuration.
     if let Some(effective) = &result.effective {
         for warning in &result.warnings {
-            eprintln!("{}: warning: {warning}", result.location);
+            eprintln!("{}: warning: {}", result.location, warning.text());
         }
         output::line(&format!("{effective:#}"));
         return;
@@ -101,11 +145,14 @@ fn print_text(result: &Diagnostics, style: Style) {
         output::line(&format!("{}: {}", result.location, style.failure(&faults)));
     }
     for Fault { path, message, position } in &result.faults {
-        let location = position.as_ref().map(|(file, Position { line, column })| format!("{file}:{line}:{column}: "));
-        output::line(&format!("  {}{path}: {message}", style.faint(&location.unwrap_or_default())));
+        output::line(&format!("  {}{path}: {message}", style.faint(&prefix(position.as_ref()))));
     }
     for warning in &result.warnings {
-        output::line(&format!("  {} {warning}", style.warning("warning:")));
+        let location = prefix(warning.position.as_ref());
+        output::line(&format!("  {}{} {}", style.faint(&location), style.warning("warning:"), warning.text()));
+        if let Some(fix) = warning.fix {
+            output::line(&format!("    {} {fix}", style.faint("fix:")));
+        }
     }
 }
 
@@ -123,7 +170,23 @@ fn as_json(result: &Diagnostics) -> Value {
             })
         })
         .collect();
-    let mut members = json!({ "location": result.location, "faults": faults, "warnings": result.warnings });
+    let warnings: Vec<Value> = result
+        .warnings
+        .iter()
+        .map(|warning| {
+            json!({
+                "code": warning.code,
+                "path": warning.path,
+                "caused_by": warning.caused_by,
+                "message": warning.message,
+                "fix": warning.fix,
+                "file": warning.position.as_ref().map(|(file, _)| file),
+                "line": warning.position.as_ref().map(|(_, position)| position.line),
+                "column": warning.position.as_ref().map(|(_, position)| position.column),
+            })
+        })
+        .collect();
+    let mut members = json!({ "location": result.location, "faults": faults, "warnings": warnings });
     if let (Some(effective), Some(members)) = (&result.effective, members.as_object_mut()) {
         members.insert(String::from("effective"), effective.clone());
     }

@@ -52,7 +52,7 @@ pub fn document(written: &Value, loaded: &Loaded) -> Value {
     {
         members.entry(name).or_insert(Value::Null);
     }
-    for name in ["filter_state", "protected_resources"] {
+    for name in ["allow_warnings", "filter_state", "protected_resources"] {
         let value = members.entry(name).or_insert(Value::Null);
         if value.is_null() {
             *value = json!([]);

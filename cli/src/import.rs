@@ -9,6 +9,7 @@ mod fields;
 mod issuer;
 mod istio;
 
+use okta_proxy_wasm::analysis::Warning;
 use okta_proxy_wasm::config;
 use serde_json::Value;
 
@@ -111,7 +112,7 @@ fn unsupported_product(resource: &Value) -> Option<&'static str> {
 }
 
 /// Accepts the document only if the filter's loader accepts it.
-fn validate(document: Value, remarks: &mut Remarks) -> Option<(Value, Vec<String>)> {
+fn validate(document: Value, remarks: &mut Remarks) -> Option<(Value, Vec<Warning>)> {
     match config::load(document.to_string().as_bytes(), &config::no_environment) {
         Ok(loaded) => Some((document, loaded.warnings)),
         Err(faults) => {

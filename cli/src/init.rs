@@ -216,7 +216,7 @@ fn verify(written: &[PathBuf]) -> Result<Outcome, Failure> {
     let checked = check::run(&crate::arguments::Check {
         files: configurations.iter().filter(has_plugin).cloned().collect(),
         effective: false,
-        deny_warnings: false,
+        strict: true,
         format: Format::Text,
         secrets: SecretSources::default(),
     })?;

@@ -24,6 +24,7 @@ mod functions;
 mod lexer;
 mod network;
 mod normal_form;
+mod outcome;
 mod parser;
 mod program;
 mod timestamp;
@@ -33,6 +34,7 @@ pub use activation::{Activation, TokenAttributes};
 pub use attribute::{Attribute, AttributeValues};
 pub use cost::CostTracker;
 pub use error::{CompileError, CompileErrorKind, EvaluationError};
+pub use outcome::{Outcome, ProviderFacts};
 
 use check::CheckedExpr;
 use cost::{COST_LIMIT, CostLimit};

@@ -42,6 +42,44 @@ pub(super) enum Node {
     Comprehension(Box<Comprehension>),
 }
 
+impl Node {
+    /// The nodes that it is computed from.
+    pub(super) fn operands(&self) -> Vec<&Self> {
+        match self {
+            Self::Constant(_)
+            | Self::Field(_)
+            | Self::HasField(_)
+            | Self::Claims
+            | Self::Headers
+            | Self::Header(_)
+            | Self::HasHeader(_)
+            | Self::Variable(_) => Vec::new(),
+            Self::Select(operand, _)
+            | Self::Has(operand, _)
+            | Self::Not(operand)
+            | Self::Negate(operand)
+            | Self::IsNull(operand)
+            | Self::IsOneOf(operand, _)
+            | Self::WithoutEscapes(operand)
+            | Self::Matches(operand, _)
+            | Self::IsInNetworks(operand, _)
+            | Self::TimePart(_, operand, _) => vec![operand],
+            Self::Index(operands) | Self::Binary(_, operands) | Self::IsInComputedNetworks(operands) => {
+                vec![&operands.0, &operands.1]
+            }
+            Self::List(operands) | Self::And(operands) | Self::Or(operands) | Self::Call(_, operands) => {
+                operands.iter().collect()
+            }
+            Self::Map(entries) => entries.iter().flat_map(|(key, value)| [key, value]).collect(),
+            Self::Conditional(parts) => vec![&parts.0, &parts.1, &parts.2],
+            Self::Comprehension(comprehension) => {
+                let Comprehension { range, filter, step, .. } = &**comprehension;
+                filter.iter().chain([range, step]).collect()
+            }
+        }
+    }
+}
+
 #[derive(Clone)]
 pub(super) enum Constant {
     Null,

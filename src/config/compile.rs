@@ -9,7 +9,6 @@ mod diagnostics;
 mod filter_state;
 mod introspection;
 mod issuer;
-mod method_gaps;
 mod protected_resource;
 mod provider;
 mod requirement;
@@ -19,10 +18,12 @@ mod rules;
 mod secret;
 mod target_headers;
 mod token_source;
+mod warnings;
 
 use super::error::{ConfigError, Path};
 use super::schema::{CacheDocument, Document};
 use super::{Environment, Loaded};
+use crate::analysis::{self, WarningCode};
 use crate::policy::{CacheLimits, Forwarding, Policy};
 use diagnostics::Diagnostics;
 use protected_resource::{ResourceContext, protected_resources};
@@ -77,7 +78,7 @@ pub(super) fn document(
         insecure_ambiguous_hosts: document.insecure_ambiguous_hosts.unwrap_or(false),
     };
     if let Some(token_source) = &token_source {
-        about_rules.warn_of_redirects(token_source, &mut diagnostics);
+        about_rules.warn_of_redirects(token_source, at, &mut diagnostics);
     }
     let rules = rules::rules(about_rules, at, &mut diagnostics);
     let written = responses::Written { token_source: token_source.as_ref(), forwarding: forwarding.as_ref() };
@@ -86,15 +87,18 @@ pub(super) fn document(
         providers: providers.as_ref(),
         token_source: token_source.as_ref(),
         rules: rules.as_ref().map(|(rules, routes)| (rules, routes.as_slice())),
+        rules_at: at.member("rules"),
         readiness_path: readiness_path.as_deref(),
     };
     let resources_at = at.member("protected_resources");
     let resources = protected_resources(document.protected_resources, &context, &resources_at, &mut diagnostics);
+    let allowed = allowed_warnings(document.allow_warnings, &at.member("allow_warnings"), &mut diagnostics);
+    let (rules, routes) = rules?;
     let policy = Policy {
         providers: providers?,
         revocations: revocations?,
         token_source: token_source?,
-        rules: rules?.0,
+        rules,
         forwarding: forwarding?,
         target_headers: target_headers?,
         filter_state: filter_state?,
@@ -105,12 +109,27 @@ pub(super) fn document(
         readiness_path,
         cache: cache_limits(document.cache.unwrap_or_default()),
     };
+    let mut warnings = diagnostics.warnings;
+    warnings.extend(analysis::analyze(&policy, &routes, at));
     Some(Loaded {
         policy,
-        warnings: diagnostics.warnings,
+        warnings: analysis::without_allowed(warnings, &allowed, &at.member("allow_warnings")),
         insecure_settings: diagnostics.insecure_settings,
         native_crypto,
     })
+}
+
+/// The codes of the warnings that are not reported.
+fn allowed_warnings(codes: Option<Vec<WarningCode>>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Vec<WarningCode> {
+    let codes = codes.unwrap_or_default();
+    for (index, code) in codes.iter().enumerate() {
+        let at = at.item(index);
+        let hint = "this warning cannot be allowed: remove its cause";
+        diagnostics.check(code.may_be_allowed(), &at, hint);
+        let is_first = codes.iter().position(|other| other == code) == Some(index);
+        diagnostics.check(is_first, &at, "duplicate entry");
+    }
+    codes
 }
 
 fn cache_limits(document: CacheDocument) -> CacheLimits {

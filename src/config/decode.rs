@@ -247,7 +247,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// The known name within two edits of a misspelt one.
-fn nearest(name: &str, known: &'static [&'static str]) -> Option<&'static str> {
+pub(super) fn nearest(name: &str, known: &'static [&'static str]) -> Option<&'static str> {
     if name.len() > 64 {
         return None;
     }

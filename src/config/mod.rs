@@ -10,6 +10,7 @@ mod error;
 pub mod reference;
 pub mod schema;
 
+use crate::analysis::Warning;
 use crate::jose::{JsonLimits, parse_object};
 use crate::policy::Policy;
 
@@ -20,8 +21,8 @@ const LIMITS: JsonLimits = JsonLimits { depth: 64, members: 4096 };
 #[derive(Debug)]
 pub struct Loaded {
     pub policy: Policy,
-    /// Warnings, to be logged at start.
-    pub warnings: Vec<String>,
+    /// Warnings, to be logged at start; without those that the document allows.
+    pub warnings: Vec<Warning>,
     /// How many settings with `insecure` in their names are on.
     pub insecure_settings: usize,
     /// Who verifies signatures.

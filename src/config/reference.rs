@@ -14,6 +14,7 @@ use super::schema::claim_path::ClaimPath;
 use super::schema::forwarding::{FilterStateDocument, STATE_ITEMS, StateClaimDocument};
 use super::schema::introspection::{CalloutHeaderValue, Secret, SecretDocument};
 use super::schema::require::{AcrDocument, ClaimTestDocument, ClaimsDocument, RequireDocument};
+use crate::analysis::WarningCode;
 use crate::jose::Algorithm;
 use crate::policy::requirement::ClaimValue;
 
@@ -190,6 +191,11 @@ described! {
     Duration: json!({ "type": "string", "pattern": "^[0-9][0-9.]*[smh]$" });
     Map<String, Value>: json!({ "type": "object" });
     Algorithm: json!({ "type": "string", "enum": Algorithm::names().collect::<Vec<_>>() });
+    WarningCode: json!({ "type": "string", "enum": WarningCode::ALL
+        .into_iter()
+        .filter(|code| code.may_be_allowed())
+        .map(WarningCode::name)
+        .collect::<Vec<_>>() });
     ClaimPath: json!({ "anyOf": [
         { "type": "string", "minLength": 1 },
         { "type": "array", "items": { "type": "string", "minLength": 1 }, "minItems": 1 },

@@ -15,8 +15,9 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::NativeCrypto;
-use super::decode::{Decode, document, string_enum};
+use super::decode::{Decode, document, expect, nearest, string_enum};
 use super::error::{ConfigError, ConfigErrorKind, Path};
+use crate::analysis::WarningCode;
 use crate::jose::Algorithm;
 use crate::policy::ClaimFormat;
 use audit::AuditDocument;
@@ -92,6 +93,9 @@ document! {
         /// equally strict. Default:
         /// `auto`.
         native_crypto: NativeCrypto,
+        /// The codes of warnings that are not reported, such as `["any_token_default"]`: `docs/policy-analysis.md` lists them.
+        /// A code that no warning of this configuration has is a warning itself. Default: none.
+        allow_warnings: Vec<WarningCode>,
         /// The cache of verified tokens, so that each signature is verified once.
         cache: CacheDocument,
         /// A path of the filter itself, for health checks: 200 if this worker has keys of every provider and, with
@@ -245,6 +249,17 @@ document! {
         claim: ClaimPath,
         /// `string`, `space`, `comma` or `json`. Default: `string`.
         format: ClaimFormat,
+    }
+}
+
+impl Decode for WarningCode {
+    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
+        let name = expect(value.as_str(), "the code of a warning, such as \"method_gap\"", at, errors)?;
+        let code = Self::parse(name);
+        if code.is_none() {
+            errors.push(at.error(ConfigErrorKind::UnknownWarning(nearest(name, Self::NAMES))));
+        }
+        code
     }
 }
 

@@ -50,7 +50,7 @@ pub use responses::{
 };
 pub use route::{
     AmbiguousHosts, Authority, CaseSensitivity, HostPattern, Method, PathPattern, PatternFault, Route, RouteFault,
-    RouteIndex, Router,
+    RouteIndex, RoutePart, Router, WorkLimit,
 };
 pub use rule::{Access, AnonymousAccess, AuthorizationRequest, Rule, RuleFault, RuleId, Rules};
 pub use target_headers::{TargetHeader, TargetHeaders};

@@ -16,6 +16,8 @@ pub struct Provider {
     pub issuer: Rc<str>,
     /// The other accepted values of `iss`.
     pub additional_issuers: Vec<Rc<str>>,
+    /// Whether it is an authorization server of Okta.
+    pub is_okta: bool,
     pub audiences: Audiences,
     pub algorithms: Vec<Algorithm>,
     /// The tolerated difference between its clock and ours.

@@ -20,6 +20,7 @@ pub(crate) fn provider() -> Provider {
         name: "okta".into(),
         issuer: ISSUER.into(),
         additional_issuers: Vec::new(),
+        is_okta: true,
         audiences: Audiences::AnyOf(vec![AUDIENCE.to_owned(), "api://second".to_owned()]),
         algorithms: vec![Algorithm::Es256],
         clock_skew: Duration::from_secs(SKEW_SECS),

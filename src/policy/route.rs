@@ -7,6 +7,7 @@
 mod host;
 mod path_pattern;
 mod router;
+mod samples;
 
 use std::fmt;
 
@@ -15,7 +16,7 @@ use crate::policy::request_target::{NormalPath, TargetFault};
 
 pub use host::{Authority, HostPattern};
 pub use path_pattern::{CaseSensitivity, MAX_PATTERN_BYTES, PathPattern};
-pub use router::{AmbiguousHosts, RouteFault, RouteIndex, Router};
+pub use router::{AmbiguousHosts, RouteFault, RouteIndex, RoutePart, Router, WorkLimit};
 
 /// The match conditions of a rule.
 #[derive(Clone, Debug, Default)]
@@ -28,12 +29,21 @@ pub struct Route {
 }
 
 impl Route {
-    /// Whether every request with this method that matches host and path of `other` also matches this route.
-    pub fn covers(&self, other: &Self, method: &str) -> bool {
-        let has_method = self.methods.is_empty() || self.methods.iter().any(|own| own.as_str() == method);
+    /// The parts with one host pattern and one method each.
+    pub fn parts(&self) -> impl Iterator<Item = RoutePart<'_>> {
+        let hosts = self.hosts.iter().map(Some).chain(self.hosts.is_empty().then_some(None));
+        hosts.flat_map(move |host| {
+            let methods = self.methods.iter().map(|method| Some(method.as_str()));
+            let methods = methods.chain(self.methods.is_empty().then_some(None));
+            methods.map(move |method| RoutePart { host, path: &self.path, method })
+        })
+    }
+
+    /// Whether every host and path of `other` certainly matches this route, whatever the methods are.
+    pub fn covers_target_of(&self, other: &Self) -> bool {
         let covers_host = |host: &HostPattern| self.hosts.iter().any(|own| own.covers(host));
         let covers_hosts = self.hosts.is_empty() || (!other.hosts.is_empty() && other.hosts.iter().all(covers_host));
-        has_method && covers_hosts && self.path.covers(&other.path)
+        covers_hosts && self.path.covers(&other.path)
     }
 }
 

@@ -159,6 +159,16 @@ impl Rules {
         &self.rules
     }
 
+    /// Whether preflights are allowed without a token.
+    pub const fn bypasses_cors_preflight(&self) -> bool {
+        self.bypass_cors_preflight
+    }
+
+    /// The index of their matches.
+    pub const fn router(&self) -> &Router {
+        &self.router
+    }
+
     pub const fn default_rule(&self) -> &Rule {
         &self.default_rule
     }

@@ -3,6 +3,7 @@
 
 use crate::engine_harness::{Harness, NOW, Setup, edits_of, head, response_of as reply};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
+use okta_proxy_wasm::analysis::{Warning, WarningCode};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::Decision;
 use okta_proxy_wasm::http::{HeaderEdit, HeaderValue, LocalResponse};
@@ -183,8 +184,9 @@ fn debug_header_name_is_configurable_and_logs_a_warning_at_start() {
     let decision = decide(responses.clone(), "/", None, &[("x-why", SECRET)]);
     assert!(reply(&decision).headers.iter().any(|(name, _)| name.as_str() == "x-why"));
     let loaded = config::load(configuration(responses).to_string().as_bytes(), &environment).unwrap();
-    let is_told = |warning: &String| warning.starts_with("responses.debug is on") && !warning.contains(SECRET);
-    assert_eq!(loaded.warnings.iter().filter(|warning| is_told(warning)).count(), 1);
+    let is_debug = |warning: &&Warning| warning.code == WarningCode::DebugResponses;
+    let found: Vec<String> = loaded.warnings.iter().filter(is_debug).map(ToString::to_string).collect();
+    assert!(matches!(&*found, [warning] if !warning.contains(SECRET)), "{found:?}");
     // A secret that could be guessed, or that no header can carry, is none.
     let document = configuration(json!({})).to_string();
     for secret in [

@@ -11,6 +11,10 @@
 )]
 
 #[cfg(not(target_family = "wasm"))]
+mod analysis;
+#[cfg(not(target_family = "wasm"))]
+mod analysis_model;
+#[cfg(not(target_family = "wasm"))]
 mod attack_cases;
 #[cfg(not(target_family = "wasm"))]
 mod audit_record;
@@ -41,6 +45,9 @@ mod introspection_sharing_model;
 mod key_cache_model;
 #[cfg(not(target_family = "wasm"))]
 mod key_sharing_model;
+#[cfg(not(target_family = "wasm"))]
+#[path = "../pages/mod.rs"]
+mod pages;
 mod pending_requests;
 #[path = "../random/mod.rs"]
 mod random;

@@ -103,7 +103,7 @@ impl Random {
         }
     }
 
-    fn rule(&mut self, place: usize) -> Value {
+    pub(crate) fn rule(&mut self, place: usize) -> Value {
         let mut rule = self.requirements();
         let mut conditions = serde_json::Map::new();
         if self.one_in(4) {

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which modules each module may name. The base files may be named by all.
-const MAY_NAME: [(&str, &[&str]); 11] = [
+const MAY_NAME: [(&str, &[&str]); 12] = [
     ("jose", &[]),
     ("cel", &[]),
     ("policy", &["cel", "jose"]),
-    ("config", &["policy", "cel", "jose"]),
+    ("analysis", &["policy", "cel"]),
+    ("config", &["analysis", "policy", "cel", "jose"]),
     ("lookup", &["policy"]),
     ("keys", &["lookup", "policy", "jose", "telemetry"]),
     ("introspection", &["lookup", "policy", "jose", "telemetry"]),
@@ -18,12 +19,13 @@ const MAY_NAME: [(&str, &[&str]); 11] = [
     ("telemetry", &[]),
     ("host", &["engine", "lookup", "config", "telemetry"]),
 ];
-const BASE: [&str; 11] = [
+const BASE: [&str; 12] = [
     "authority",
     "callout",
     "civil_date",
     "encoding",
     "http",
+    "json_path",
     "randomness",
     "memory",
     "redacted",

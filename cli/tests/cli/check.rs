@@ -11,12 +11,14 @@ fn every_example_has_no_fault_as_plugin_json_and_in_its_envoy_yaml() {
     for name in examples() {
         for file in ["plugin.json", "envoy.yaml"] {
             let path = format!("examples/{name}/{file}");
-            let found = run(&["check", "--assume-env", "--deny-warnings", &path]);
+            let found = run(&["check", "--assume-env", "--strict", &path]);
             let has_warnings = found.stdout.contains("warning:");
             assert!(found.status == i32::from(has_warnings), "{path}: {}", found.transcript());
+            let all = found.stdout.matches("warning: [").count();
+            assert_eq!(found.stdout.matches("warning: [host_setting]").count(), all, "{path}: {}", found.transcript());
             assert!(found.stdout.contains("no fault"), "{path}: {}", found.transcript());
             // A warning about Envoy's configuration starts with its path.
-            assert!(!found.stdout.contains("warning: $."), "{path}: {}", found.transcript());
+            assert!(!found.stdout.contains("warning: [host_setting] $."), "{path}: {}", found.transcript());
             assert_eq!(run(&["check", "--assume-env", &path]).status, 0, "{path}");
         }
     }
@@ -83,7 +85,7 @@ fn envoy_settings_that_break_the_plugin_are_warnings() {
     for said in ["fails open", "OKTA_SECRET is not in", "no cluster \"okta\""] {
         assert!(found.stdout.contains(said), "{said}: {}", found.transcript());
     }
-    assert_eq!(run_with_input(&["check", "--assume-env", "--deny-warnings", "-"], &weak).status, 1);
+    assert_eq!(run_with_input(&["check", "--assume-env", "--strict", "-"], &weak).status, 1);
     assert_eq!(run_with_input(&["check", "-"], &weak).status, 1, "the secret is not there");
 }
 
@@ -99,7 +101,7 @@ fn istio_and_envoy_gateway_objects_are_read_as_they_are_applied() {
         ("envoy-gateway/introspection.yaml", "$.spec.wasm[0].config"),
     ] {
         let path = format!("deploy/{file}");
-        let found = run(&["check", "--assume-env", "--deny-warnings", &path]);
+        let found = run(&["check", "--assume-env", "--strict", &path]);
         assert_eq!(found.status, 0, "{path}: {}", found.transcript());
         assert!(found.stdout.contains(place) && found.stdout.contains("no fault"), "{path}: {}", found.transcript());
         let yaml = fs::read_to_string(root().join(&path)).unwrap();
@@ -144,7 +146,11 @@ fn kong_filter_chain_holds_a_string_or_an_object() {
         let found = run_with_input(&["check", "-"], &chain);
         assert_eq!(found.status, i32::from(!is_right), "{written}: {}", found.transcript());
         assert!(found.stdout.contains("$.services[0].filter_chains[0].filters[0].config"), "{}", found.transcript());
-        assert!(found.stdout.contains("warning: the module was not run in Kong"), "{}", found.transcript());
+        assert!(
+            found.stdout.contains("warning: [host_setting] the module was not run in Kong"),
+            "{}",
+            found.transcript()
+        );
     }
 }
 

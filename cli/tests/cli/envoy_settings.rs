@@ -58,7 +58,11 @@ fn warnings(bootstrap: &Value) -> Vec<String> {
     assert_eq!(found.status, 0, "{}", found.transcript());
     let configurations = found.json()["configurations"].as_array().unwrap().clone();
     let all = configurations.iter().flat_map(|found| found["warnings"].as_array().unwrap().clone());
-    all.map(|warning| warning.as_str().unwrap().to_owned()).collect()
+    all.map(|warning| {
+        assert_eq!(warning["code"], "host_setting", "{warning}");
+        warning["message"].as_str().unwrap().to_owned()
+    })
+    .collect()
 }
 
 /// Sets `value` at `pointer` below the connection manager; members of objects are merged.
@@ -387,7 +391,7 @@ fn manifest_with_ports_or_routes_without_the_filter_is_a_warning() {
     ] {
         let found = run_with_input(&["check", "--assume-env", "-"], &changed);
         assert_eq!(found.stdout.matches("warning:").count(), 1, "{}", found.transcript());
-        assert!(found.stdout.contains(&format!("warning: {path}: ")), "{}", found.transcript());
+        assert!(found.stdout.contains(&format!("warning: [host_setting] {path}: ")), "{}", found.transcript());
     }
 }
 

@@ -35,7 +35,7 @@ fn without(line: &str) -> String {
 
 #[test]
 fn the_file_that_ships_has_no_fault_and_no_warning() {
-    let found = run(&["check", "--deny-warnings", FILE]);
+    let found = run(&["check", "--strict", FILE]);
     assert_eq!(found.status, 0, "{}", found.transcript());
     let line = 1 + clean().lines().position(|line| line.contains("proxy_wasm okta")).unwrap();
     assert_eq!(found.stdout, format!("{FILE}:{line}: proxy_wasm okta: no fault\n"));
@@ -133,7 +133,7 @@ fn each_warning_and_fault_is_reported_with_its_line() {
     ];
     let mut transcript = String::new();
     for (name, text) in cases {
-        let found = run_with_input(&["check", "--deny-warnings", "--assume-env", "-"], &text);
+        let found = run_with_input(&["check", "--strict", "--assume-env", "-"], &text);
         assert_eq!(found.status, 1, "{name}: {}", found.transcript());
         transcript.push_str(&format!("== {name}\n{}{}", found.stdout, found.stderr));
     }
@@ -173,7 +173,7 @@ fn harmless_directives_give_no_warning() {
         ("upstream by address", changed("acme.okta.com:443", "[::1]:443").replace("resolver 127.0.0.1;", "")),
         ("Lua", in_location("access_by_lua_block { if a then return { \"}\" } end }")),
     ] {
-        let found = run_with_input(&["check", "--deny-warnings", "-"], &text);
+        let found = run_with_input(&["check", "--strict", "-"], &text);
         assert_eq!(found.status, 0, "{name}: {}", found.transcript());
     }
     let forwards = changed("\"responses\"", "\"token\": { \"forward\": true }, \"responses\"");
@@ -229,7 +229,7 @@ fn included_files_and_different_configurations_are_checked() {
     assert!(lines[2].contains(&format!("{}:3:", file("sites/c.conf"))), "{}", found.transcript());
     assert!(!found.stdout.contains("warning:"), "{}", found.transcript());
     // A file that `http` includes is checked alone, too.
-    assert_eq!(run(&["check", "--deny-warnings", &file("sites/a.conf")]).status, 0);
+    assert_eq!(run(&["check", "--strict", &file("sites/a.conf")]).status, 0);
     fs::write(folder.path().join("nginx.conf"), "events {}\nhttp { include none.conf; }").unwrap();
     let found = run(&["check", &file("nginx.conf")]);
     assert_eq!(found.status, 2, "{}", found.transcript());
@@ -281,5 +281,5 @@ fn a_key_that_nginx_cannot_sign_with_is_a_fault() {
     let fault = "$.providers.okta.introspection.private_key: nginx does not sign with an RSA key; use a P-256 key";
     assert!(found.stdout.contains(fault), "{}", found.transcript());
     // The assumed key is of P-256.
-    assert_eq!(run_with_input(&["check", "--assume-env", "--deny-warnings", "-"], &text).status, 0);
+    assert_eq!(run_with_input(&["check", "--assume-env", "--strict", "-"], &text).status, 0);
 }

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::diagnostics::Diagnostics;
+use super::warnings;
 use crate::config::error::Path;
 use crate::config::schema::audit::{AuditDocument, ExtentWord};
 use crate::policy::{AuditTrail, Logged, SampleRate};
@@ -22,18 +23,12 @@ pub(super) fn audit(document: AuditDocument, at: &Path, diagnostics: &mut Diagno
             .invalid(&sample_at, "more than 0 and at most 1, such as 0.01 for one in a hundred; \"none\" logs nothing");
     }
     match denied {
-        Some(ExtentWord::Sampled) => diagnostics.warnings.push(String::from(
-            "audit.denied is \"sampled\": a refusal that chance does not pick leaves no trace, and nobody can tell why it was one",
-        )),
-        Some(ExtentWord::None) => diagnostics.warnings.push(String::from(
-            "audit.denied is \"none\": no refusal is logged, neither an attack nor why a client cannot get in",
-        )),
+        Some(ExtentWord::Sampled) => diagnostics.warn(&warnings::DENIALS_SAMPLED, &at.member("denied")),
+        Some(ExtentWord::None) => diagnostics.warn(&warnings::DENIALS_NOT_LOGGED, &at.member("denied")),
         Some(ExtentWord::All) | None => {}
     }
     if denied_per_second == Some(0) && denied != Some(ExtentWord::None) {
-        diagnostics.warnings.push(String::from(
-            "audit.denied_per_second is 0: clients with bad requests decide how much is logged; set a limit",
-        ));
+        diagnostics.warn(&warnings::UNLIMITED_DENIAL_LOG, &at.member("denied_per_second"));
     }
     let share = share?;
     let extent = |word: ExtentWord| match word {

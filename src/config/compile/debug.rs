@@ -3,6 +3,7 @@
 use super::diagnostics::Diagnostics;
 use super::reserved_headers::{reserved, response_field_reason};
 use super::secret::look_up;
+use super::warnings;
 use crate::config::error::Path;
 use crate::config::schema::responses::DebugDocument;
 use crate::http::HeaderName;
@@ -42,8 +43,6 @@ pub(super) fn debug(
             "the variable must hold 16 to 256 ASCII characters and no space; `openssl rand -hex 16` makes some",
         )
     });
-    diagnostics.warnings.push(String::from(
-        "responses.debug is on: whoever knows its secret learns of every refusal which check failed, and may try until none does",
-    ));
+    diagnostics.warn(&warnings::DEBUG_RESPONSES, at);
     Some(DebugCallers::new(header?, secret?.reveal().as_bytes()))
 }

@@ -3,13 +3,15 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::warnings::SettingWarning;
+use crate::analysis::Warning;
 use crate::config::Environment;
 use crate::config::error::{ConfigError, ConfigErrorKind, Path};
 
 /// What was found so far.
 pub(super) struct Diagnostics<'a> {
     pub(super) errors: &'a mut Vec<ConfigError>,
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Vec<Warning>,
     pub(super) insecure_settings: usize,
     pub(super) environment: &'a Environment<'a>,
 }
@@ -69,10 +71,15 @@ impl<'a> Diagnostics<'a> {
         is_complete.then_some(compiled)
     }
 
+    pub(super) fn warn(&mut self, warning: &SettingWarning, at: &Path) {
+        let SettingWarning { code, message, fix } = *warning;
+        self.warnings.push(Warning { code, path: at.clone(), caused_by: Vec::new(), message: message.into(), fix });
+    }
+
     /// Warns of an insecure setting that is on.
-    pub(super) fn insecure(&mut self, warning: String) {
+    pub(super) fn insecure(&mut self, warning: &SettingWarning, at: &Path) {
         self.insecure_settings = self.insecure_settings.saturating_add(1);
-        self.warnings.push(warning);
+        self.warn(warning, at);
     }
 
     /// A required field. Adds no error where the value, or the object around it, has one already.

@@ -9,6 +9,7 @@ use super::callout_headers::callout_headers;
 use super::diagnostics::Diagnostics;
 use super::issuer::Server;
 use super::secret::look_up;
+use super::warnings;
 use crate::config::error::Path;
 use crate::config::schema::introspection::{ClientAuth, IntrospectionDocument, RevocationsDocument};
 use crate::jose::{PrivateKey, PrivateKeyFault};
@@ -27,7 +28,6 @@ const DEFAULT_REQUESTS_PER_MINUTE: u32 = 150;
 
 /// What a provider's endpoint is derived from.
 pub(super) struct ProviderContext<'a> {
-    pub(super) name: &'a str,
     pub(super) issuer: Option<&'a str>,
     pub(super) upstream: Option<&'a str>,
     pub(super) headers: &'a CalloutHeaders,
@@ -68,10 +68,7 @@ pub(super) fn introspection(
         "between 1 and 100000: the share of the issuer's rate limit that this gateway may use",
     );
     if stale_if_error.is_some_and(|time| !time.is_zero()) {
-        diagnostics.warnings.push(format!(
-            "provider {:?}: stale_if_error is on, a token that is revoked while the endpoint fails goes on being accepted for that long",
-            context.name
-        ));
+        diagnostics.warn(&warnings::STALE_IF_ERROR, &at.member("stale_if_error"));
     }
     Some(Introspection {
         address: address?,
@@ -116,15 +113,12 @@ pub(super) fn share_out_opaque_tokens(
 ) {
     let asking = providers.iter_mut().filter(|provider| provider.introspection.is_some());
     // As many as in the document: this is called with complete providers only.
-    for (provider, (_, takes)) in asking.zip(written) {
+    for (provider, (at, takes)) in asking.zip(written) {
         if !takes.unwrap_or(written.len() == 1) {
             continue;
         }
         if provider.audiences == Audiences::InsecureAny {
-            diagnostics.warnings.push(format!(
-                "provider {:?}: insecure_any_audience is on and opaque tokens are taken, whatever the issuer calls active is accepted",
-                provider.name
-            ));
+            diagnostics.warn(&warnings::ANY_OPAQUE_TOKEN, at);
         }
         if let Some(settings) = &mut provider.introspection {
             settings.opaque_tokens = OpaqueTokens::Accepted;

@@ -1,6 +1,7 @@
 //! `issuer`, `okta` -> [`Issuer`]: the `iss` of a provider's tokens, and whether addresses can be derived from it.
 
 use super::diagnostics::Diagnostics;
+use super::warnings;
 use crate::config::error::Path;
 use crate::config::schema::{OktaDocument, ProviderDocument};
 use crate::policy::CalloutAddress;
@@ -76,7 +77,7 @@ impl IssuerDocument {
     }
 
     /// Compiles the issuers; `None` with an error.
-    pub(super) fn compile(self, provider: &str, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Issuer> {
+    pub(super) fn compile(self, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Issuer> {
         let Self { okta, issuer, additional, tenants, allow_http, derived, needs_no_preset } = self;
         let (issuer_at, tenants_at) = (at.member("issuer"), at.member("tenants"));
         let has_tenants = tenants.is_some();
@@ -97,7 +98,7 @@ impl IssuerDocument {
             (None, Some(name)) => {
                 let server = list.expand(&name, true).and_then(|()| server_of(&name, derived, allow_http));
                 diagnostics.accept(server, &issuer_at).map(|server| {
-                    warn_of_issuer(&name, server, needs_no_preset, provider, diagnostics);
+                    warn_of_issuer(&name, server, needs_no_preset, &issuer_at, diagnostics);
                     (name, server, issuer_at.clone())
                 })
             }
@@ -275,28 +276,23 @@ fn check_entra(issuer: &str) -> Result<(), &'static str> {
 }
 
 /// Warns of an issuer that works but is probably not what the operator wants.
-fn warn_of_issuer(
-    issuer: &str,
-    server: Server,
-    needs_no_preset: bool,
-    provider: &str,
-    diagnostics: &mut Diagnostics<'_>,
-) {
+fn warn_of_issuer(issuer: &str, server: Server, needs_no_preset: bool, at: &Path, diagnostics: &mut Diagnostics<'_>) {
     let Some(url) = CalloutAddress::parse(issuer, "") else { return };
     let is_custom_server = server == Server::Other && is_okta_domain(&url.authority);
     if is_custom_server && !needs_no_preset {
-        diagnostics.warnings.push(format!(
-            "provider {provider:?}: `issuer` is an authorization server of Okta; write the preset `okta` instead, which also sets the address of its keys and a clock skew of 120 s"
-        ));
+        diagnostics.warn(&warnings::ISSUER_WITHOUT_PRESET, at);
     }
     // An address in normal form has no default port; the issuer as written may have one.
     let rest = issuer.split_once("://").map_or("", |(_, rest)| rest);
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     if url.scheme == Scheme::Https && authority.ends_with(":443") {
-        diagnostics.warnings.push(format!(
-            "provider {provider:?}: `issuer` has the port 443, which the `iss` of most tokens leaves out; compare it with a token"
-        ));
+        diagnostics.warn(&warnings::ISSUER_PORT, at);
     }
+}
+
+/// Whether the host of this issuer is one of Okta's.
+pub(super) fn is_okta_issuer(issuer: &str) -> bool {
+    CalloutAddress::parse(issuer, "").is_some_and(|url| is_okta_domain(&url.authority))
 }
 
 fn is_okta_org_server(issuer: &CalloutAddress) -> bool {

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::diagnostics::Diagnostics;
 use super::requirement::{SCOPE_HINT, stands_in_a_challenge};
+use super::warnings;
 use crate::config::error::Path;
 use crate::config::schema::forwarding::ProtectedResourceDocument;
 use crate::http::{HeaderName, push_new};
@@ -19,6 +20,7 @@ pub(super) struct ResourceContext<'a> {
     pub(super) token_source: Option<&'a TokenSource>,
     /// The rules and, in the same order, the conditions of those that have any.
     pub(super) rules: Option<(&'a Rules, &'a [Route])>,
+    pub(super) rules_at: Path,
     pub(super) readiness_path: Option<&'a str>,
 }
 
@@ -47,25 +49,24 @@ pub(super) fn protected_resources(
         documents.unwrap_or_default(),
         at,
         |diagnostics, document: ProtectedResourceDocument, at, resources: &[ProtectedResource]| {
-        let address_at = at.member("resource");
-        let text = diagnostics.required(document.resource.clone(), &address_at, "write the resource's `https` URL")?;
-        let address = diagnostics.accept(ResourceAddress::parse(&text).map_err(hint), &address_at)?;
-        let members = metadata(document, &address, context, at, diagnostics)?;
-        let is_new = !resources.iter().any(|other| other.address.is_equivalent(&address));
-        let hint = "another entry is for the same resource, but for a slash at its end perhaps";
-        diagnostics.check(is_new, &address_at, hint);
-        let is_free = context.readiness_path != Some(address.metadata_path());
-        diagnostics.check(is_free, &address_at, "`readiness_path` is where the metadata of this resource stand");
-        for (route, rule) in context.rules() {
-            if address.is_only_target_of(&route.hosts, &route.path) {
-                let name = rule.name.as_deref().unwrap_or("without a name");
-                diagnostics.warnings.push(format!(
-                    "the rule {name} is for the metadata of a protected resource, which the filter answers itself: no request comes under it"
-                ));
+            let address_at = at.member("resource");
+            let text =
+                diagnostics.required(document.resource.clone(), &address_at, "write the resource's `https` URL")?;
+            let address = diagnostics.accept(ResourceAddress::parse(&text).map_err(hint), &address_at)?;
+            let members = metadata(document, &address, context, at, diagnostics)?;
+            let is_new = !resources.iter().any(|other| other.address.is_equivalent(&address));
+            let hint = "another entry is for the same resource, but for a slash at its end perhaps";
+            diagnostics.check(is_new, &address_at, hint);
+            let is_free = context.readiness_path != Some(address.metadata_path());
+            diagnostics.check(is_free, &address_at, "`readiness_path` is where the metadata of this resource stand");
+            for (index, (route, _)) in context.rules().enumerate() {
+                if address.is_only_target_of(&route.hosts, &route.path) {
+                    diagnostics.warn(&warnings::METADATA_RULE, &context.rules_at.item(index));
+                }
             }
-        }
-        Some(ProtectedResource { address, document: Value::Object(members).to_string().into_bytes() })
-    });
+            Some(ProtectedResource { address, document: Value::Object(members).to_string().into_bytes() })
+        },
+    );
     resources.map(ProtectedResources::new)
 }
 
@@ -149,9 +150,7 @@ fn authorization_servers(
         }
         if is_https(server) {
             // There are issuers whose tokens name another `iss` than their metadata do (Microsoft Entra ID, version 1).
-            diagnostics.warnings.push(format!(
-                "protected_resources names an authorization server that is no provider's issuer (entry {index}): are its tokens accepted?"
-            ));
+            diagnostics.warn(&warnings::UNKNOWN_AUTHORIZATION_SERVER, &at.item(index));
         } else {
             diagnostics.invalid(&at.item(index), "the https URL of an issuer, as its own metadata have it");
         }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::callout_headers::callout_headers;
 use super::diagnostics::{Diagnostics, present};
 use super::introspection::{ProviderContext, introspection, judge_opaque_tokens, share_out_opaque_tokens};
-use super::issuer::{IssuerDocument, OKTA_ORG_HINT, Server};
+use super::issuer::{IssuerDocument, OKTA_ORG_HINT, Server, is_okta_issuer};
+use super::warnings;
 use crate::config::error::{ConfigErrorKind, Path};
 use crate::config::schema::introspection::{ClientAuth, IntrospectionDocument};
 use crate::config::schema::{JwksDocument, ProviderDocument};
@@ -90,22 +91,20 @@ fn provider(
 ) -> Option<Provider> {
     let allow_http = document.insecure_http.unwrap_or(false);
     if allow_http {
-        diagnostics.insecure(format!("provider {name:?}: insecure_http is on, keys may be fetched without TLS"));
+        diagnostics.insecure(&warnings::INSECURE_HTTP, &at.member("insecure_http"));
     }
     let headers = headers(&mut document, at, diagnostics);
-    let issuer = IssuerDocument::of(&mut document, allow_http).compile(&name, at, diagnostics);
+    let issuer = IssuerDocument::of(&mut document, allow_http).compile(at, diagnostics);
     let server = issuer.as_ref().map_or(Server::Other, |issuer| issuer.server);
     let (judges_alone, can_be_asked) = (server == Server::OktaOrg, document.introspection.is_some());
     if let Some(issuer) = issuer.as_ref().filter(|_| judges_alone && !can_be_asked) {
         diagnostics.invalid(&issuer.at, OKTA_ORG_HINT);
     }
-    let audiences =
-        audiences(&name, document.audiences, document.insecure_any_audience.unwrap_or(false), at, diagnostics);
+    let audiences = audiences(document.audiences, document.insecure_any_audience.unwrap_or(false), at, diagnostics);
     let algorithms = algorithms(document.algorithms, &at.member("algorithms"), diagnostics);
     let clock_skew = clock_skew(document.clock_skew, server, &at.member("clock_skew"), diagnostics);
     let no_headers = CalloutHeaders::default();
     let context = ProviderContext {
-        name: &name,
         issuer: issuer.as_ref().map(|issuer| issuer.name.as_str()),
         upstream: document.upstream.as_deref(),
         headers: headers.as_ref().unwrap_or(&no_headers),
@@ -139,10 +138,12 @@ fn provider(
     let introspection = present(introspection)?;
     headers?;
     let issuer = issuer?;
+    let is_okta = server != Server::Other || is_okta_issuer(&issuer.name);
     Some(Provider {
         name: name.into(),
         issuer: issuer.name.into(),
         additional_issuers: issuer.additional.into_iter().map(Rc::from).collect(),
+        is_okta,
         audiences: audiences?,
         algorithms: algorithms?,
         clock_skew: clock_skew?,
@@ -170,7 +171,6 @@ fn headers(document: &mut ProviderDocument, at: &Path, diagnostics: &mut Diagnos
 }
 
 fn audiences(
-    name: &str,
     audiences: Option<Vec<String>>,
     any: bool,
     at: &Path,
@@ -183,9 +183,7 @@ fn audiences(
             None
         }
         (None, true) => {
-            diagnostics.insecure(format!(
-                "provider {name:?}: insecure_any_audience is on, tokens made for other APIs are accepted"
-            ));
+            diagnostics.insecure(&warnings::INSECURE_ANY_AUDIENCE, &at.member("insecure_any_audience"));
             Some(Audiences::InsecureAny)
         }
         (None, false) => {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::diagnostics::Diagnostics;
+use super::warnings;
 use crate::cel::Program;
 use crate::config::error::{ConfigErrorKind, Path};
 use crate::config::schema::claim_path::ClaimPath;
@@ -231,8 +232,7 @@ fn authentication(document: Option<AcrDocument>, at: &Path, diagnostics: &mut Di
     let values = texts(document.map(|document| document.0), is_usable, UNKNOWN, at, diagnostics)
         .filter(|values| fits_into_a_challenge(values, at, diagnostics))?;
     if values.iter().any(|value| value == "urn:okta:loa:2fa:any:ifpossible") {
-        let hint = "`urn:okta:loa:2fa:any:ifpossible` requires no second factor; tokens with one factor pass";
-        diagnostics.warnings.push(at.error(ConfigErrorKind::Invalid(hint)).to_string());
+        diagnostics.warn(&warnings::WEAK_ACR, at);
     }
     Some(values)
 }

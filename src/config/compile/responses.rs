@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::debug::debug;
 use super::diagnostics::{Diagnostics, present};
 use super::reserved_headers::response_field_reason;
+use super::warnings;
 use crate::config::error::Path;
 use crate::config::schema::responses::{
     CorsDocument, CustomDocument, CustomResponseDocument, LoginDocument, ResponsesDocument,
@@ -59,9 +60,7 @@ pub(super) fn responses(
     diagnostics.check(is_plain, &at.member("realm"), "1 to 128 printable ASCII characters");
     let detail = document.detail.unwrap_or_default();
     if detail == Detail::Reason {
-        diagnostics.warnings.push(String::from(
-            "responses.detail is \"reason\": refused clients, attackers among them, learn which check failed",
-        ));
+        diagnostics.warn(&warnings::REASON_IN_RESPONSE, &at.member("detail"));
     }
     let custom = document.custom.map_or_else(
         || Some(CustomResponses::default()),

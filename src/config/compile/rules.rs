@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::diagnostics::{Diagnostics, present};
-use super::method_gaps::warn_of_method_gaps;
 use super::requirement::requirement;
+use super::warnings;
 use crate::config::error::Path;
 use crate::config::schema::rules::{DefaultRuleDocument, MatchDocument, RuleDocument};
 use crate::policy::{
@@ -47,19 +47,15 @@ impl Introspecting {
 
 impl RulesDocument {
     /// Warns of settings that have no effect.
-    pub(super) fn warn_of_redirects(&self, token_source: &TokenSource, diagnostics: &mut Diagnostics<'_>) {
+    pub(super) fn warn_of_redirects(&self, token_source: &TokenSource, at: &Path, diagnostics: &mut Diagnostics<'_>) {
         let of_rules = self.rules.iter().flatten().map(|rule| rule.redirect_browsers);
         let of_default = self.default_rule.iter().map(|rule| rule.redirect_browsers);
         let redirects = of_rules.chain(of_default).any(|wanted| wanted == Some(true));
         if self.login && !redirects {
-            diagnostics.warnings.push(String::from(
-                "responses.login is there and no rule has `redirect_browsers`: no browser is ever sent there",
-            ));
+            diagnostics.warn(&warnings::UNUSED_LOGIN, &at.member("responses").member("login"));
         }
         if redirects && token_source.cookies.is_empty() {
-            diagnostics.warnings.push(String::from(
-                "redirect_browsers is on and token.from_cookies is empty: a browser that goes to a page brings nothing but cookies, and is redirected to the sign-in forever unless a proxy in front makes a header of them",
-            ));
+            diagnostics.warn(&warnings::REDIRECT_WITHOUT_COOKIE, &at.member("token"));
         }
     }
 }
@@ -71,17 +67,13 @@ pub(super) fn rules(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<(Rules, Vec<Route>)> {
     let ambiguous = if document.insecure_ambiguous_paths {
-        diagnostics.insecure(String::from(
-            "insecure_ambiguous_paths is on: a rule may be met by a path that the backend reads as another",
-        ));
+        diagnostics.insecure(&warnings::INSECURE_AMBIGUOUS_PATHS, &at.member("insecure_ambiguous_paths"));
         AmbiguousPaths::InsecureAllow
     } else {
         AmbiguousPaths::Reject
     };
     let ambiguous_hosts = if document.insecure_ambiguous_hosts {
-        diagnostics.insecure(String::from(
-            "insecure_ambiguous_hosts is on: a rule or condition for a host also applies to that host with a port or a trailing dot, which Envoy may route to another virtual host",
-        ));
+        diagnostics.insecure(&warnings::INSECURE_AMBIGUOUS_HOSTS, &at.member("insecure_ambiguous_hosts"));
         AmbiguousHosts::InsecureAllow
     } else {
         AmbiguousHosts::Reject
@@ -122,7 +114,6 @@ pub(super) fn rules(
     complete.then(|| {
         let rules = Rules::new(router, rules, default_rule, ambiguous, document.bypass_cors_preflight)
             .with_strict_path_spelling(document.strict_path_spelling);
-        warn_of_method_gaps(&rules, &routes, at, diagnostics);
         (rules, routes)
     })
 }

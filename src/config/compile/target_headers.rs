@@ -1,9 +1,10 @@
 //! `insecure_keep_target_headers` -> [`TargetHeaders`]: known names only, each with a warning.
 
 use super::diagnostics::Diagnostics;
+use super::warnings;
 use crate::config::error::Path;
+use crate::policy::TargetHeaders;
 use crate::policy::target_headers::find;
-use crate::policy::{TargetHeader, TargetHeaders};
 
 /// Compiles the names; `None` with an error.
 pub(super) fn target_headers(
@@ -18,10 +19,8 @@ pub(super) fn target_headers(
         let header = diagnostics.parsed(find(&name), at, hint)?;
         diagnostics.check(!kept.contains(&header), at, "duplicate entry").then_some(header)
     })?;
-    for TargetHeader { name, changes, .. } in &kept {
-        diagnostics.insecure(format!(
-            "insecure_keep_target_headers has {name}: the backend reads another {changes} from it than the one that the rules decided for, unless a proxy in front overwrites it"
-        ));
+    for index in 0..kept.len() {
+        diagnostics.insecure(&warnings::INSECURE_TARGET_HEADER, &at.item(index));
     }
     Some(TargetHeaders::keeping(&kept))
 }

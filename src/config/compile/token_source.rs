@@ -2,6 +2,7 @@
 
 use super::diagnostics::Diagnostics;
 use super::reserved_headers::{Reserved, reserved};
+use super::warnings;
 use crate::config::error::Path;
 use crate::config::schema::{FromHeaderDocument, TokenDocument};
 use crate::http::HeaderName;
@@ -43,16 +44,12 @@ pub(super) fn token_source(
         );
     }
     if !params.is_empty() {
-        diagnostics.warnings.push(String::from(
-            "token.from_params is on: tokens in query parameters end up in access logs, histories and referrers (RFC 6750 section 5.3)",
-        ));
+        diagnostics.warn(&warnings::TOKEN_IN_QUERY, &params_at);
     }
     let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
     let exact_names = token.insecure_exact_names.unwrap_or(false);
     if exact_names {
-        diagnostics.insecure(String::from(
-            "token.insecure_exact_names is on: a backend may read a cookie or query parameter that the filter neither checks nor removes as a checked token",
-        ));
+        diagnostics.insecure(&warnings::INSECURE_EXACT_NAMES, &at.member("insecure_exact_names"));
     }
     let forward = token.forward.unwrap_or(false);
     Some(TokenSource { headers, cookies, params, forward, exact_names, max_bytes })
@@ -97,9 +94,7 @@ fn header_sources(
             (None, Some(prefix)) => HeaderForm::Prefixes(vec![prefix]),
         };
         if form == HeaderForm::Whole && name == HeaderName::AUTHORIZATION {
-            diagnostics.warnings.push(String::from(
-                "token.from_headers reads `authorization` without a scheme: `Bearer <token>` is malformed there",
-            ));
+            diagnostics.warn(&warnings::AUTHORIZATION_WITHOUT_SCHEME, &name_at);
         }
         read += 1;
         add_header(&mut sources, HeaderSource { name, form }, &at, diagnostics);

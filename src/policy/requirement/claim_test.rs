@@ -77,6 +77,14 @@ impl ClaimValue {
         }
     }
 
+    /// Whether both have the same type.
+    pub const fn is_of_type(&self, other: &Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::Text(_), Self::Text(_)) | (Self::Number(_), Self::Number(_)) | (Self::Bool(_), Self::Bool(_))
+        )
+    }
+
     fn has_type_of(&self, found: &Value) -> bool {
         match self {
             Self::Text(_) => found.is_string(),

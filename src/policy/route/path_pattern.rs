@@ -15,6 +15,7 @@ use regex_lite::{Regex, RegexBuilder};
 use crate::encoding::percent_encode;
 use crate::policy::request_target::{AmbiguousPaths, NormalPath, RequestTarget};
 use crate::policy::route::PatternFault;
+use crate::policy::route::samples::samples;
 
 /// The longest path or regular expression of a rule in bytes.
 pub const MAX_PATTERN_BYTES: usize = 1024;
@@ -25,6 +26,9 @@ const MAX_PROGRAM_BYTES: usize = 32 * 1024;
 
 /// Up to this size an expression is reported as too large, beyond it as invalid.
 const MAX_PARSE_BYTES: usize = 1024 * 1024;
+
+/// They surround an expression, which must match the whole path.
+const ANCHORS: (&str, &str) = ("^(?:", ")$");
 
 /// The maximum depth of nested groups.
 const MAX_NESTING: u32 = 32;
@@ -101,7 +105,7 @@ impl PathPattern {
         }
         // Compiled without anchors first: `a)|(?:b` is invalid but would become valid, and escape the anchors.
         compile(text, case)?;
-        let regex = compile(&format!("^(?:{text})$"), case)?;
+        let regex = compile(&format!("{}{text}{}", ANCHORS.0, ANCHORS.1), case)?;
         let literal = leading_literal(text);
         // Without a literal start it may match any path: `(/a|/b)/c`, `.*\.json`.
         if text.is_empty() || !(literal.is_empty() || literal.starts_with('/')) {
@@ -137,9 +141,7 @@ impl PathPattern {
             (Kind::Exact(own), Kind::Exact(path)) => {
                 is_as_permissive && self.is_prefix(own, path) && other.is_prefix(path, own)
             }
-            (Kind::Regex(own), Kind::Regex(regex)) => {
-                self.case == other.case && own.regex.as_str() == regex.regex.as_str()
-            }
+            (Kind::Regex(own), Kind::Regex(regex)) => own.is_same(regex),
             (Kind::Prefix(_) | Kind::Exact(_) | Kind::Regex(_), _) => false,
         }
     }
@@ -155,6 +157,34 @@ impl PathPattern {
         })
     }
 
+    /// Whether it is a regular expression.
+    pub const fn is_regex(&self) -> bool {
+        matches!(self.kind, Kind::Regex(_))
+    }
+
+    /// Whether it matches all paths below another one.
+    pub const fn is_prefix_or_any(&self) -> bool {
+        matches!(self.kind, Kind::Any | Kind::Prefix(_))
+    }
+
+    /// Examples of paths that it matches: of a regular expression a few or none.
+    pub fn samples(&self) -> Vec<String> {
+        match &self.kind {
+            Kind::Any => vec![String::from("/")],
+            Kind::Exact(path) | Kind::Prefix(path) => vec![path.as_str().to_owned()],
+            Kind::Regex(regex) => {
+                let mut samples = samples(regex.expression());
+                samples.retain(|path| regex.matches_text(path));
+                samples
+            }
+        }
+    }
+
+    /// Whether letter case matters.
+    pub const fn case(&self) -> CaseSensitivity {
+        self.case
+    }
+
     /// Whether it matches exactly this path.
     pub fn is_exactly(&self, path: &str) -> bool {
         matches!(&self.kind, Kind::Exact(own) if own.as_str() == path)
@@ -167,13 +197,31 @@ impl PathRegex {
         self.matches_text(path.as_str()) || shorter.is_some_and(|shorter| self.matches_text(shorter))
     }
 
-    fn matches_text(&self, text: &str) -> bool {
+    pub(super) fn matches_text(&self, text: &str) -> bool {
         let end = text.len().checked_sub(self.ending.len()).and_then(|at| text.get(at..));
         let has_ending = end.is_some_and(|end| match self.case {
             CaseSensitivity::Sensitive => end == self.ending,
             CaseSensitivity::Insensitive => end.eq_ignore_ascii_case(&self.ending),
         });
         has_ending && self.regex.is_match(text)
+    }
+
+    /// Whether both are the same expression, so that they match the same paths.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.case == other.case && self.regex.as_str() == other.regex.as_str()
+    }
+
+    /// The expression as it is written.
+    fn expression(&self) -> &str {
+        let anchored = self.regex.as_str();
+        anchored.strip_prefix(ANCHORS.0).and_then(|text| text.strip_suffix(ANCHORS.1)).unwrap_or(anchored)
+    }
+
+    /// The literal of an expression such as `/api/.*`, which matches every path that begins with it.
+    pub(super) fn everything_after(&self) -> Option<String> {
+        let start = self.expression().strip_suffix(".*")?;
+        let literal = leading_literal(start);
+        (literal == start).then_some(literal)
     }
 
     pub(super) const fn leading(&self) -> &NormalPath<'static> {

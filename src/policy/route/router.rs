@@ -5,6 +5,8 @@
 //! the longest configured path, not on the number of rules. Regular expressions are tried only at the node of their
 //! literal start, and only while they could still be the first match.
 
+mod coverage;
+
 use std::collections::HashMap;
 
 use crate::authority::read_host;
@@ -12,6 +14,8 @@ use crate::policy::request_target::{NormalPath, RequestTarget};
 use crate::policy::route::host::HostPattern;
 use crate::policy::route::path_pattern::{CaseSensitivity, Kind, PathPattern, PathRegex};
 use crate::policy::route::{Method, Route};
+
+pub use coverage::{RoutePart, WorkLimit};
 
 /// The index of a rule in the operator's order, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -15,7 +15,7 @@ pub(super) fn compiled(document: &Value) -> (Option<Requirement>, Vec<String>, V
         environment: &crate::config::no_environment,
     };
     let requirement = document.and_then(|document| requirement(document, &at, &mut diagnostics));
-    let warnings = diagnostics.warnings;
+    let warnings = diagnostics.warnings.iter().map(ToString::to_string).collect();
     let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
     assert!(requirement.is_some() || !errors.is_empty(), "refused without a word");
     (requirement.filter(|_| errors.is_empty()), errors, warnings)
@@ -120,7 +120,7 @@ fn a_value_that_requires_less_than_its_name_says_is_a_warning() {
     assert_eq!(
         warnings,
         [
-            "$.require.any_of[0].acr: `urn:okta:loa:2fa:any:ifpossible` requires no second factor; tokens with one factor pass"
+            "[weak_acr] $.require.any_of[0].acr: `urn:okta:loa:2fa:any:ifpossible` requires no second factor: tokens with one factor are accepted. Write `urn:okta:loa:2fa:any` to require two factors."
         ]
     );
     assert_eq!(compiled(&json!({"acr": "urn:okta:loa:2fa:any"})).2, [""; 0]);
