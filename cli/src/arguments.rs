@@ -27,6 +27,10 @@ pub enum Command {
     Init(Init),
     /// Show step by step what the filter does with a request, and the response
     Explain(Box<Explain>),
+    /// Show who may send which requests
+    Matrix(Matrix),
+    /// Show the requests that two configurations decide differently
+    Diff(Diff),
     /// Compare the decisions of a policy with the expected ones
     Test(Test),
     /// Convert another filter's configuration, and report what cannot be converted
@@ -182,6 +186,54 @@ pub struct Explain {
     /// Write one HTML page that loads nothing
     #[arg(long, conflicts_with = "format")]
     pub html: bool,
+    /// The output format
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// The output format of `matrix`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum MatrixFormat {
+    /// For terminals
+    #[default]
+    Text,
+    /// A table for pull requests and documents
+    Markdown,
+    /// For programs
+    Json,
+    /// One page that loads nothing
+    Html,
+}
+
+/// `matrix`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  okta-proxy-wasm matrix plugin.json\n  okta-proxy-wasm matrix envoy.yaml --path /orders/7 --path https://admin.acme.com/ --format markdown\n\nEach line is for the requests of a rule. Another rule in parentheses decides them, because it comes earlier.\nExit status: 0 success, 2 a file cannot be used."
+)]
+pub struct Matrix {
+    /// The plugin's configuration, or a host's that contains it
+    #[arg(value_name = "FILE")]
+    pub config: PathBuf,
+    /// Also show who may send requests for this path or URL
+    #[arg(long = "path", value_name = "PATH")]
+    pub paths: Vec<String>,
+    /// The output format
+    #[arg(long, value_enum, default_value_t)]
+    pub format: MatrixFormat,
+}
+
+/// `diff`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  okta-proxy-wasm diff old.json new.json\n\nThe rules of both configurations decide a request of each kind that either distinguishes. Other settings are compared by their values.\nExit status: 0 no difference, 1 differences, 2 a file cannot be used."
+)]
+pub struct Diff {
+    /// The configuration before the change
+    #[arg(value_name = "OLD")]
+    pub old: PathBuf,
+    /// The configuration after the change
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
     /// The output format
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

@@ -6,6 +6,7 @@
 mod arguments;
 mod check;
 mod clock;
+mod diff;
 mod effective;
 mod explain;
 mod failure;
@@ -14,10 +15,13 @@ mod gateway;
 mod import;
 mod init;
 mod input;
+mod matrix;
 mod output;
+mod permission;
 mod plugin;
 mod policy_tests;
 mod positions;
+mod representatives;
 mod request;
 mod secrets;
 mod signing;
@@ -49,6 +53,8 @@ fn run(command: &Command) -> Result<Outcome, Failure> {
         Command::Check(arguments) => check::run(arguments),
         Command::Init(arguments) => init::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),
+        Command::Matrix(arguments) => matrix::run(arguments),
+        Command::Diff(arguments) => diff::run(arguments),
         Command::Test(arguments) => policy_tests::run(arguments),
         Command::Schema { draft } => {
             let schema = match draft {

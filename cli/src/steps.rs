@@ -1,7 +1,7 @@
 //! Formats the trace of a request that the engine recorded: each event as a step.
 
 mod claims;
-mod requirement;
+pub mod requirement;
 
 use okta_proxy_wasm::engine::AttributeValues;
 use okta_proxy_wasm::engine::deny_reason::DenyReason;

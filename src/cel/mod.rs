@@ -64,6 +64,11 @@ impl Program {
         Ok(Self { source: source.into(), expr })
     }
 
+    /// The text of the expression, which is a value of the operator's document.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
     /// The attributes that the host provides, each once.
     pub fn attributes(&self) -> &[Attribute] {
         &self.expr.attributes

@@ -5,19 +5,8 @@ use std::fmt::Write as _;
 use super::{Explanation, response_lines, symbol_of};
 use crate::clock;
 use crate::gateway::RequestResult;
+use crate::output::{escaped, page};
 use okta_proxy_wasm::engine::Verdict;
-
-const STYLE: &str = "
-:root { color-scheme: light dark; --good: #1a7f37; --bad: #cf222e; --faint: #6e7781; }
-@media (prefers-color-scheme: dark) { :root { --good: #3fb950; --bad: #f85149; --faint: #8b949e; } }
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; overflow-wrap: anywhere; }
-th { font-weight: 600; white-space: nowrap; }
-ul { margin: 0; padding-left: 1.25rem; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; }
-.pass { color: var(--good); } .fail { color: var(--bad); } .info { color: var(--faint); }
-";
 
 /// The page.
 pub fn write(explanation: &Explanation) -> String {
@@ -49,32 +38,19 @@ pub fn write(explanation: &Explanation) -> String {
         explanation.evaluation.notes.iter().map(|note| format!("<p class=\"info\">{}</p>\n", escaped(note))).collect();
     let (outcome, decision, lines) = decision(explanation);
     let curl = explanation.curl.as_ref().map(|command| format!("<h2>curl</h2>\n<pre>{}</pre>\n", escaped(command)));
-    format!(
-        "<!doctype html>
-<html lang=\"en\">
-<head>
-<meta charset=\"utf-8\">
-<meta name=\"viewport\" content=\"width=device-width\">
-<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">
-<title>{title}: {decision}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p class=\"info\">at {at}</p>
+    let curl = curl.unwrap_or_default();
+    let body = format!(
+        "<p class=\"info\">at {at}</p>
 {notes}<table>
 {rows}</table>
 <h2 class=\"{outcome}\">{decision}</h2>
 <pre>{lines}</pre>
-{curl}</body>
-</html>
-",
-        title = escaped(&request),
+{curl}",
         at = clock::to_rfc3339(explanation.now),
         decision = escaped(&decision),
         lines = escaped(&lines.join("\n")),
-        curl = curl.unwrap_or_default(),
-    )
+    );
+    page(&request, &body)
 }
 
 fn decision(explanation: &Explanation) -> (&'static str, String, Vec<String>) {
@@ -92,8 +68,4 @@ fn decision(explanation: &Explanation) -> (&'static str, String, Vec<String>) {
             }
         },
     }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }

@@ -71,34 +71,43 @@ fn add_details(
 
 /// What is wanted.
 fn describe(term: &Term, written: &Value) -> String {
-    match term {
-        Term::Audiences(names) => format!("audiences: wanted {}", one_of(names.iter().map(String::as_str))),
-        Term::Clients(names) => format!("client_ids: wanted {}", one_of(names.iter().map(String::as_str))),
-        Term::Groups(names) => format!("groups: wanted {}", one_of(names.iter().map(String::as_str))),
-        Term::Claim(test) => claim(test),
-        Term::Condition(_) => match written.get("condition").and_then(Value::as_str) {
+    match (term, expected(term)) {
+        (_, Some((name, values))) => format!("{name}: wanted {values}"),
+        (Term::Condition(_), None) => match written.get("condition").and_then(Value::as_str) {
             Some(text) => format!("condition: {text}"),
             None => String::from("condition"),
         },
-        Term::Methods(names) => format!("amr: wanted {}", all_of(names.iter().map(String::as_str))),
-        Term::Not(_) => String::from("not"),
-        Term::Authentication(values) => format!("acr: wanted {}", one_of(values.iter().map(String::as_str))),
-        Term::MaxAge(age) => format!("max_age: wanted {}", duration(*age)),
-        Term::Scopes(scopes) => format!("scopes: wanted {}", all_of(scopes.iter().map(String::as_str))),
-        Term::AnyScope(scopes) => format!("any_scope: wanted {}", one_of(scopes.iter().map(String::as_str))),
-        Term::AnyOf(alternatives) => format!("any_of: wanted one of {} alternatives", alternatives.len()),
+        (Term::AnyOf(alternatives), None) => format!("any_of: wanted one of {} alternatives", alternatives.len()),
+        (_, None) => String::from("not"),
     }
 }
 
-fn claim(ClaimTest { path, expected }: &ClaimTest) -> String {
-    let path = claim_name(path);
+/// The name of what a term compares, and the values that satisfy it.
+pub fn expected(term: &Term) -> Option<(String, String)> {
+    let (name, values) = match term {
+        Term::Audiences(names) => ("audiences", one_of(names.iter().map(String::as_str))),
+        Term::Clients(names) => ("client_ids", one_of(names.iter().map(String::as_str))),
+        Term::Groups(names) => ("groups", one_of(names.iter().map(String::as_str))),
+        Term::Claim(test) => return Some(claim(test)),
+        Term::Methods(names) => ("amr", all_of(names.iter().map(String::as_str))),
+        Term::Authentication(values) => ("acr", one_of(values.iter().map(String::as_str))),
+        Term::MaxAge(age) => ("max_age", duration(*age)),
+        Term::Scopes(scopes) => ("scopes", all_of(scopes.iter().map(String::as_str))),
+        Term::AnyScope(scopes) => ("any_scope", one_of(scopes.iter().map(String::as_str))),
+        Term::Condition(_) | Term::Not(_) | Term::AnyOf(_) => return None,
+    };
+    Some((name.to_owned(), values))
+}
+
+fn claim(ClaimTest { path, expected }: &ClaimTest) -> (String, String) {
     let texts = |values: &[ClaimValue]| values.iter().map(value_text).collect::<Vec<_>>();
-    match expected {
-        Expected::OneOf(values) => format!("claim {path}: wanted {}", one_of(texts(values).iter().map(String::as_str))),
-        Expected::AllOf(values) => format!("claim {path}: wanted {}", all_of(texts(values).iter().map(String::as_str))),
-        Expected::Presence => format!("claim {path}: wanted any value"),
-        Expected::Absence => format!("claim {path}: wanted no such claim"),
-    }
+    let values = match expected {
+        Expected::OneOf(values) => one_of(texts(values).iter().map(String::as_str)),
+        Expected::AllOf(values) => all_of(texts(values).iter().map(String::as_str)),
+        Expected::Presence => String::from("any value"),
+        Expected::Absence => String::from("no such claim"),
+    };
+    (format!("claim {}", claim_name(path)), values)
 }
 
 fn claim_name(path: &[String]) -> String {
