@@ -146,11 +146,11 @@ impl Stream {
         Some(name.to_ascii_lowercase())
     }
 
-    /// The head as nginx shows it: its target is decoded, its host is the server's, and at most 100 pairs are shown.
+    /// The head as nginx shows it: its target is decoded and normalized, and its host is the server's.
     pub(crate) fn shown_by_nginx(&self) -> Fields {
         let shown = |(name, value): &(String, Vec<u8>)| {
             let value = match name.as_str() {
-                ":path" => percent_decode(value),
+                ":path" => uri_of_nginx(value),
                 ":authority" => b"internal.example:8080".to_vec(),
                 _ => value.clone(),
             };
@@ -293,6 +293,30 @@ impl World {
     pub(crate) fn next_wake_up(&self) -> Option<(u32, u32)> {
         self.shared.next_wake_up(self.vm)
     }
+}
+
+/// The fields that nginx takes: it drops a name with anything but letters, digits and hyphens.
+pub(crate) fn received_by_nginx(mut fields: Fields) -> Fields {
+    let is_valid = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    fields.retain(|(name, _)| name.starts_with(':') || is_valid(name));
+    fields
+}
+
+/// nginx's `$uri`: without query, decoded once, with slashes merged and dot segments resolved.
+fn uri_of_nginx(target: &[u8]) -> Vec<u8> {
+    let decoded = percent_decode(target.split(|byte| *byte == b'?').next().unwrap_or_default());
+    let mut segments: Vec<&[u8]> = Vec::new();
+    let mut is_folder = false;
+    for segment in decoded.split(|byte| *byte == b'/') {
+        is_folder = matches!(segment, b"" | b"." | b"..");
+        match segment {
+            b"" | b"." => {}
+            b".." => drop(segments.pop()),
+            other => segments.push(other),
+        }
+    }
+    let path = [b"/", &segments.join(&b'/')[..]].concat();
+    if is_folder && path.len() > 1 { [&path[..], b"/"].concat() } else { path }
 }
 
 fn percent_decode(text: &[u8]) -> Vec<u8> {

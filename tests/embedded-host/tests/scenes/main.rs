@@ -9,6 +9,7 @@ mod conditions;
 mod configuration;
 mod faults;
 mod filter_state;
+mod host_itself;
 mod introspection;
 mod journey;
 mod nginx;
