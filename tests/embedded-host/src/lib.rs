@@ -352,6 +352,16 @@ impl Vm {
         &self.store.data().trace
     }
 
+    /// The calls of host functions since the last look.
+    pub fn take_trace(&mut self) -> Vec<HostCall> {
+        std::mem::take(&mut self.world_mut().trace)
+    }
+
+    /// The lines logged since the last look.
+    pub fn take_log(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.world_mut().log)
+    }
+
     /// The properties that the host was asked for so far, each by its path with dots.
     pub fn properties_read(&self) -> &[String] {
         &self.store.data().properties_asked

@@ -7,18 +7,26 @@
 mod bare_hosts;
 mod conditions;
 mod configuration;
+#[path = "../../../core/decisions.rs"]
+mod decisions;
+mod engine_harness;
 mod faults;
 mod filter_state;
 mod host_itself;
 mod introspection;
 mod journey;
 mod nginx;
+mod profiles;
+#[path = "../../../random/mod.rs"]
+mod random;
 mod reloads;
 mod requests;
 mod roots_and_streams;
 mod shared_keys;
 #[path = "../../../signing/mod.rs"]
 mod signing;
+#[path = "../../../core/verdicts.rs"]
+mod verdicts;
 
 use std::time::Duration;
 

@@ -1,0 +1,127 @@
+//! The harness of the core's tests, with every host beside it: what the native engine decides is decided in the module on each
+//! host too, and must come to the same. So the tables of `tests/core` run in every profile and exist once.
+
+#[path = "../../../engine_harness/mod.rs"]
+mod native;
+
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+pub use native::{
+    Effects, NOW, Setup, bearer, call_response, head, published, response_of, retry_after_of, status_of,
+};
+use okta_proxy_wasm::callout::CalloutResult;
+use okta_proxy_wasm::engine::{Callout, CalloutId, Decision, LeaseOutcome, StreamId};
+use okta_proxy_wasm::http::RequestHead;
+use serde_json::Value;
+
+use super::profiles::Hosts;
+
+/// Tests of the tables that no host runs, each with the reason. By the end of their path.
+const NATIVE_ONLY: [(&str, &str); 0] = [];
+
+/// An engine, and the module of the same configuration on every host.
+pub struct Harness {
+    native: native::Harness,
+    hosts: Option<Hosts>,
+    /// The requests of the callouts under way.
+    callouts: BTreeMap<CalloutId, Callout>,
+}
+
+impl Deref for Harness {
+    type Target = native::Harness;
+
+    fn deref(&self) -> &native::Harness {
+        &self.native
+    }
+}
+
+impl DerefMut for Harness {
+    fn deref_mut(&mut self) -> &mut native::Harness {
+        &mut self.native
+    }
+}
+
+impl Harness {
+    pub fn new(configuration: &Value) -> Self {
+        Self::with(configuration, Setup::default())
+    }
+
+    /// No host has other limits than those of the module, or starts at another time.
+    pub fn with(configuration: &Value, setup: Setup<'_>) -> Self {
+        let (standard, limits) = (Setup::default(), |setup: &Setup<'_>| (setup.limits.requests, setup.limits.bytes));
+        let is_standard = limits(&setup) == limits(&standard) && setup.start == standard.start && !setup.shares;
+        let test = std::thread::current().name().unwrap_or_default().to_owned();
+        let is_native = NATIVE_ONLY.iter().any(|(name, _)| test.ends_with(name));
+        let hosts = (is_standard && !is_native).then(|| Hosts::new(configuration));
+        Self { native: native::Harness::with(configuration, setup), hosts, callouts: BTreeMap::new() }
+    }
+
+    pub fn request(&mut self, head: &RequestHead) -> Result<Decision, StreamId> {
+        let stream = self.native.next_stream();
+        self.request_as(stream, head)
+    }
+
+    pub fn request_as(&mut self, stream: StreamId, head: &RequestHead) -> Result<Decision, StreamId> {
+        let decided = self.native.request_as(stream, head);
+        let now = self.native.now;
+        self.hosts.iter_mut().for_each(|hosts| hosts.request(now, stream, head, decided.as_ref().ok()));
+        decided
+    }
+
+    pub fn decide(&mut self, head: &RequestHead) -> Decision {
+        self.request(head).unwrap_or_else(|_| panic!("pending: {head:?}"))
+    }
+
+    pub fn reason(&mut self, head: &RequestHead) -> &'static str {
+        self.decide(head).audit.reason()
+    }
+
+    pub fn close(&mut self, stream: StreamId) {
+        self.native.close(stream);
+        self.hosts.iter_mut().for_each(|hosts| hosts.close(stream));
+    }
+
+    pub fn tick(&mut self) -> Effects {
+        let decided = self.native.decided.len();
+        let effects = self.native.tick();
+        let now = self.native.now;
+        self.hosts.iter_mut().for_each(|hosts| hosts.tick(now));
+        self.after(effects, decided)
+    }
+
+    pub fn tick_begins_a_fetch(&mut self) -> Callout {
+        let [fetch] = <[Callout; 1]>::try_from(self.tick().fetches).unwrap();
+        fetch
+    }
+
+    pub fn done(&mut self, callout: CalloutId, outcome: CalloutResult) -> Effects {
+        let decided = self.native.decided.len();
+        let request = self.callouts.remove(&callout);
+        let (now, effects) = (self.native.now, self.native.done(callout, outcome.clone()));
+        if let (Some(hosts), Some(request)) = (&mut self.hosts, request) {
+            hosts.done(now, &request, &outcome);
+        }
+        self.after(effects, decided)
+    }
+
+    /// The workers of these hosts take their leases themselves.
+    pub fn lease_done(&mut self, callout: CalloutId, outcome: LeaseOutcome) -> Effects {
+        self.native.lease_done(callout, outcome)
+    }
+
+    pub fn pass(&mut self, time: Duration) {
+        self.native.pass(time);
+    }
+
+    fn after(&mut self, effects: Effects, decided: usize) -> Effects {
+        let begun = effects.fetches.iter().chain(&effects.follow_ups).chain(&effects.calls).chain(&effects.poll);
+        self.callouts.extend(begun.map(|callout| (callout.id, callout.clone())));
+        let now = self.native.now;
+        if let Some(hosts) = &mut self.hosts {
+            self.native.decided[decided..].iter().for_each(|(stream, decision)| hosts.decided(now, *stream, decision));
+        }
+        effects
+    }
+}
