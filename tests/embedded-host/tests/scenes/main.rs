@@ -4,6 +4,8 @@
 #![allow(missing_docs, reason = "a test")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
+#[path = "../../../core/attack_cases.rs"]
+mod attack_cases;
 mod bare_hosts;
 mod conditions;
 mod configuration;
@@ -12,6 +14,8 @@ mod decisions;
 mod engine_harness;
 mod faults;
 mod filter_state;
+#[path = "../../../core/forge.rs"]
+mod forge;
 mod host_itself;
 mod introspection;
 mod journey;
