@@ -85,6 +85,12 @@ impl HostBehavior {
         [("oldest Envoy", Self::oldest_envoy()), ("newest Envoy", Self::newest_envoy()), ("nginx", Self::nginx())]
     }
 
+    /// The same host where calls may fail ([`Vm::fail_call`](crate::Vm::fail_call)): a trap ends the VM and not the test.
+    #[must_use]
+    pub const fn hostile(self) -> Self {
+        Self { on_trap: OnTrap::FailClosed, ..self }
+    }
+
     /// Envoy without foreign functions, as far as this host goes.
     pub const fn envoy() -> Self {
         Self {

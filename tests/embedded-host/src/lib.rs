@@ -30,7 +30,7 @@ use std::time::Duration;
 use wasmi::{Engine, Error, ExternType, Instance, Linker, Module, Store, Val};
 
 pub use abi::{Action, Status};
-pub use faults::{Fault, FaultyCalls};
+pub use faults::{ANY_FUNCTION, Fault, FaultyCalls};
 pub use host_behavior::{HostBehavior, OnTrap, Property, Support};
 pub use shared::SharedStore;
 pub use world::{Callout, CalloutResponse, HostCall, LocalResponse, Outcome, PassedResponse, REQUEST_LINE_HOST};
@@ -155,21 +155,28 @@ impl Vm {
     /// A request head arrives on a new stream of that root.
     pub fn request(&mut self, root: RootId, fields: Fields) -> StreamId {
         let stream = StreamId(self.new_context(root.0));
-        self.request_on(stream, root, fields)
+        self.request_on(stream, root, fields, false)
+    }
+
+    /// The same of a request without a body. nginx does not say that nothing follows.
+    pub fn whole_request(&mut self, root: RootId, fields: Fields) -> StreamId {
+        let stream = StreamId(self.new_context(root.0));
+        let ends = !self.world_mut().behavior.is_nginx;
+        self.request_on(stream, root, fields, ends)
     }
 
     /// The same on a stream of that id, which is made now: hosts may use an id again that they have deleted.
     pub fn request_again(&mut self, stream: StreamId, root: RootId, fields: Fields) -> StreamId {
         self.world_mut().contexts.insert(stream.0);
         self.expect("proxy_on_context_create", &[stream.0, root.0]);
-        self.request_on(stream, root, fields)
+        self.request_on(stream, root, fields, false)
     }
 
-    fn request_on(&mut self, stream: StreamId, root: RootId, fields: Fields) -> StreamId {
+    fn request_on(&mut self, stream: StreamId, root: RootId, fields: Fields, ends: bool) -> StreamId {
         let fields = if self.world_mut().behavior.is_nginx { received_by_nginx(fields) } else { fields };
         let count = u32::try_from(fields.len()).expect("a count");
         self.world_mut().streams.insert(stream.0, Stream::new(root.0, fields));
-        let action = self.expect("proxy_on_request_headers", &[stream.0, count, 0]);
+        let action = self.expect("proxy_on_request_headers", &[stream.0, count, u32::from(ends)]);
         self.after(stream, action);
         stream
     }
@@ -410,6 +417,13 @@ impl Vm {
     /// call traps.
     pub fn call_host(&mut self, function: &str, arguments: &[u32]) -> Result<u32, String> {
         self.invoke(function, arguments)
+    }
+
+    /// From now on, the `nth` call of a host function returns this status, counted from 1.
+    pub fn fail_call(&mut self, nth: usize, status: i32) {
+        let world = self.world_mut();
+        let calls = FaultyCalls::Only(world.calls_of_all + nth);
+        world.behavior.fault = Some(Fault { function: ANY_FUNCTION, status, calls });
     }
 
     /// The bytes at an address of the module's memory.

@@ -138,12 +138,15 @@ impl Stream {
         self.forwarded.is_some() || !self.replies.is_empty()
     }
 
-    /// nginx's `$host`: that of the request line, which a test gives as [`REQUEST_LINE_HOST`], before the field `Host`.
+    /// nginx's `$host`: that of the request line, which a test gives as [`REQUEST_LINE_HOST`], before the field `Host`; in lower
+    /// case, without port and without the dot at its end.
     pub(crate) fn host_of_nginx(&self) -> Option<Vec<u8>> {
         let value = |wanted: &str| self.headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
-        let host = value(REQUEST_LINE_HOST).or_else(|| value("host"))?;
-        let name = host.split(|byte| *byte == b':').next().unwrap_or_default();
-        Some(name.to_ascii_lowercase())
+        let host = value(REQUEST_LINE_HOST).or_else(|| value("host"))?.to_ascii_lowercase();
+        let behind_address = host.iter().position(|byte| *byte == b']').unwrap_or_default();
+        let port = host[behind_address..].iter().position(|byte| *byte == b':');
+        let name = port.map_or(&host[..], |at| &host[..behind_address + at]);
+        Some(name.strip_suffix(b".").unwrap_or(name).to_vec())
     }
 
     /// The head as nginx shows it: its target is decoded and normalized, and its host is the server's.
@@ -206,6 +209,7 @@ pub(crate) struct World {
     pub(crate) metrics: Vec<(String, usize)>,
     pub(crate) log: Vec<String>,
     pub(crate) calls: BTreeMap<String, usize>,
+    pub(crate) calls_of_all: usize,
     pub(crate) properties_asked: Vec<String>,
     pub(crate) entries: BTreeMap<String, usize>,
     /// The callback that runs, or ran last.
@@ -240,6 +244,7 @@ impl World {
             metrics: Vec::new(),
             log: Vec::new(),
             calls: BTreeMap::new(),
+            calls_of_all: 0,
             properties_asked: Vec::new(),
             entries: BTreeMap::new(),
             callback: String::new(),
@@ -260,8 +265,9 @@ impl World {
             *calls += 1;
             *calls
         };
+        self.calls_of_all += 1;
         let (function, callback) = (function.to_owned(), self.callback.clone());
-        let is_faulty = |fault: &Fault| fault.is_in(&function, number);
+        let is_faulty = |fault: &Fault| fault.is_in(&function, number, self.calls_of_all);
         let status = self.behavior.fault.filter(is_faulty).map(|fault| fault.status);
         self.trace.push(HostCall { function, callback, subject });
         status
