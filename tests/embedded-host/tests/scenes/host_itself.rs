@@ -213,6 +213,8 @@ fn nginx_has_no_effective_context_and_ends_when_the_root_releases_a_request() {
         probe.vm.tick(probe.root);
         let context = probe.stream.0;
         assert_eq!(probe.vm.call_host("proxy_set_effective_context", &[context]), Ok(OK));
+        let read = probe.call("proxy_get_header_map_pairs", &[0], &[], &[16, 20]);
+        assert_eq!(read, Ok(Status::BadArgument as u32), "no request is in hand");
         assert!(release(&mut probe).is_err());
         assert_eq!(probe.vm.outcome(probe.stream), Outcome::Waiting);
         for behavior in envoys() {

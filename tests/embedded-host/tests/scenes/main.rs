@@ -4,13 +4,9 @@
 #![allow(missing_docs, reason = "a test")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
-#[path = "../../../core/attack_cases.rs"]
-mod attack_cases;
 mod bare_hosts;
 mod conditions;
 mod configuration;
-#[path = "../../../core/decisions.rs"]
-mod decisions;
 mod engine_harness;
 mod faults;
 mod filter_state;
@@ -29,6 +25,7 @@ mod roots_and_streams;
 mod shared_keys;
 #[path = "../../../signing/mod.rs"]
 mod signing;
+mod tables;
 #[path = "../../../core/verdicts.rs"]
 mod verdicts;
 

@@ -1,6 +1,7 @@
 //! The module on every host that the filter supports, driven with what the native engine is driven with.
 
 mod expectation;
+mod hostile;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -8,22 +9,27 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use embedded_host::{
-    Callout, CalloutResponse, Fields, HostBehavior, LocalResponse, Outcome, RootId, SharedStore, StreamId as HostStream, Vm,
+    Callout, CalloutResponse, Fields, HostBehavior, HostCall, LocalResponse, Outcome, RootId, SharedStore,
+    StreamId as HostStream, Vm,
 };
-use expectation::{Expected, Host, expected};
+use expectation::{Host, expected};
+use hostile::{Script, Step, test_every_fault};
 use okta_proxy_wasm::callout::{CalloutResult, TransportError};
-use okta_proxy_wasm::engine::{Callout as NativeCallout, Decision, Message, StreamId};
+use okta_proxy_wasm::engine::{Callout as NativeCallout, Decision, Message, StreamId, Verdict};
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::Value;
 
 /// What the tables say of the environment.
-const ENVIRONMENT: &[&str] = &["CLIENT_SECRET=hunter2"];
+const ENVIRONMENT: &[&str] = &["CLIENT_SECRET=hunter2", "OKTA_CLIENT_SECRET=hunter2"];
+
+/// A VM, and its roots by their configurations.
+type SharedVm = (Rc<RefCell<Vm>>, HashMap<String, RootId>);
 
 thread_local! {
     /// One VM of each host for all configurations of a test without callouts: their roots keep nothing but cached tokens, and
     /// a cache never changes a decision.
-    static SHARED: RefCell<Vec<(Rc<RefCell<Vm>>, HashMap<String, RootId>)>> = RefCell::default();
+    static SHARED: RefCell<Vec<SharedVm>> = RefCell::default();
 }
 
 /// The VMs of one configuration.
@@ -38,6 +44,28 @@ struct ProfileVm {
     root: RootId,
     streams: BTreeMap<StreamId, (HostStream, Fields)>,
     callouts: Vec<Callout>,
+    behavior: HostBehavior,
+    document: String,
+    /// Whether the VM is for this configuration alone.
+    is_fetching: bool,
+    /// What happens, for the host where a call fails. Without callouts: the last request.
+    script: Script,
+    trace: Vec<HostCall>,
+}
+
+/// A longer script is that of a flood, and repeats itself.
+const LONGEST_SCRIPT: usize = 24;
+
+/// The requests that wait for callouts, again on a hostile host.
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        for host in self.hosts.iter().filter(|host| host.is_fetching && host.script.steps.len() <= LONGEST_SCRIPT) {
+            host.test_every_fault();
+        }
+    }
 }
 
 impl Hosts {
@@ -47,32 +75,73 @@ impl Hosts {
         let hosts = profiles.map(|(at, (name, behavior))| {
             let kind = if behavior.is_nginx { Host::nginx(configuration) } else { Host::Envoy };
             let behavior = HostBehavior { environment: ENVIRONMENT, ..behavior };
+            let document = configuration.to_string();
             let (vm, root) = if is_fetching {
-                let vm = Rc::new(RefCell::new(Vm::start_sharing(behavior, &SharedStore::default())));
-                let root = configure(&vm, &configuration.to_string());
+                let vm = Rc::new(RefCell::new(Vm::start_sharing(behavior.clone(), &SharedStore::default())));
+                let root = configure(&vm, &document);
                 (vm, root)
             } else {
-                shared(at, behavior, &configuration.to_string())
+                shared(at, behavior.clone(), &document)
             };
-            ProfileVm { name, kind, vm, root, streams: BTreeMap::new(), callouts: Vec::new() }
+            let (streams, callouts, script) = (BTreeMap::new(), Vec::new(), Script::default());
+            ProfileVm {
+                name,
+                kind,
+                vm,
+                root,
+                streams,
+                callouts,
+                behavior,
+                document,
+                is_fetching,
+                script,
+                trace: Vec::new(),
+            }
         });
         Self { hosts: hosts.collect() }
     }
 
-    /// A request, and what it came to natively; `None`: it is pending.
-    pub fn request(&mut self, now: UnixTime, stream: StreamId, head: &RequestHead, decision: Option<&Decision>) {
+    /// A request, and what it came to natively, and by what nginx shows of it; `None`: it is pending.
+    pub fn request(
+        &mut self,
+        now: UnixTime,
+        stream: StreamId,
+        head: &RequestHead,
+        decision: Option<&Decision>,
+        on_nginx: Option<&Decision>,
+    ) {
+        let is_whole = !head.may_have_body();
         let head: Fields = head.fields().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
+        let has_no_target = decision.is_some_and(|decision| decision.audit.reason() == "path_malformed")
+            && head.iter().all(|(name, _)| name != ":path");
         for host in &mut self.hosts {
+            if has_no_target && host.kind != Host::Envoy {
+                // nginx receives no such request.
+                continue;
+            }
             host.set_clock(now);
             host.vm.borrow_mut().take_log();
             let sent = host.kind.sent(&head);
-            let id = host.vm.borrow_mut().request(host.root, sent.clone());
+            if !host.is_fetching {
+                (host.script, host.trace) = (Script::default(), Vec::new());
+                host.vm.borrow_mut().take_trace();
+                host.clock(now);
+            }
+            host.note(Step::Request { name: stream.0, head: sent.clone(), is_whole });
+            let id = if is_whole {
+                host.vm.borrow_mut().whole_request(host.root, sent.clone())
+            } else {
+                host.vm.borrow_mut().request(host.root, sent.clone())
+            };
             host.streams.insert(stream, (id, sent));
             host.take_callouts();
-            match decision {
+            match if host.kind == Host::Envoy { decision } else { on_nginx } {
                 Some(decision) => {
                     host.check_reason(decision);
                     host.check(stream, decision);
+                    if !host.is_fetching {
+                        host.test_every_fault();
+                    }
                 }
                 None => host.check_pending(stream),
             }
@@ -90,6 +159,7 @@ impl Hosts {
     pub fn tick(&mut self, now: UnixTime) {
         for host in &mut self.hosts {
             host.set_clock(now);
+            host.note(Step::Tick);
             host.vm.borrow_mut().tick(host.root);
             host.vm.borrow_mut().deliver_queues();
             host.take_callouts();
@@ -101,29 +171,28 @@ impl Hosts {
             host.set_clock(now);
             let found = host.callouts.iter().position(|one| is_same(one, callout));
             let Some(found) = found else {
-                panic!("{}: no callout to {}: {:?}", host.name, callout.request.address, host.callouts)
+                // Nobody waits for it there.
+                assert!(host.kind != Host::Envoy, "{}: no callout to {}", host.name, callout.request.address);
+                continue;
             };
-            let made = host.callouts.remove(found);
-            host.vm.borrow_mut().answer(&made, host.kind.response(outcome));
+            let (made, response) = (host.callouts.remove(found), host.kind.response(outcome));
+            let path = made.header(":path").unwrap_or_default().to_owned();
+            let (upstream, body) = (made.upstream.clone(), made.body.clone());
+            host.note(Step::Done { upstream, path, body, response: response.clone() });
+            host.vm.borrow_mut().answer(&made, response);
             host.take_callouts();
         }
     }
 
-    /// The requests that are pending natively still wait.
-    pub fn check_waiting(&mut self) {
-        for host in &mut self.hosts {
-            if host.kind != Host::Envoy {
-                host.forget_those_that_cannot_wait();
-            }
-            let vm = host.vm.borrow();
-            for (id, _) in host.streams.values() {
-                assert_eq!(vm.outcome(*id), Outcome::Waiting, "{}: {:?}", host.name, vm.log());
-            }
-        }
+    /// What could be decided natively is decided.
+    pub fn end_event(&mut self) {
+        let of_nginx = self.hosts.iter_mut().filter(|host| host.kind != Host::Envoy);
+        of_nginx.for_each(ProfileVm::forget_those_that_cannot_wait);
     }
 
     pub fn close(&mut self, stream: StreamId) {
         for host in &mut self.hosts {
+            host.note(Step::Close(stream.0));
             if let Some((id, _)) = host.streams.remove(&stream) {
                 host.vm.borrow_mut().close(id);
             }
@@ -152,6 +221,15 @@ fn has_retry_after(response: &LocalResponse) -> bool {
     response.headers.iter().any(|(name, _)| name == "retry-after")
 }
 
+fn clock_of(step: &Step) -> Option<Duration> {
+    if let Step::Clock(now) = step { Some(*now) } else { None }
+}
+
+/// Hosts count nanoseconds in 64 bits.
+fn since_epoch(now: UnixTime) -> Duration {
+    Duration::from_millis(now.as_millis()).min(Duration::from_nanos(u64::MAX))
+}
+
 fn is_same(made: &Callout, native: &NativeCallout) -> bool {
     let address = &native.request.address;
     let body = match &native.request.message {
@@ -162,10 +240,26 @@ fn is_same(made: &Callout, native: &NativeCallout) -> bool {
 }
 
 impl ProfileVm {
-    fn set_clock(&self, now: UnixTime) {
-        // Hosts count nanoseconds in 64 bits.
-        let since_epoch = Duration::from_millis(now.as_millis()).min(Duration::from_nanos(u64::MAX));
-        self.vm.borrow_mut().set_clock(since_epoch);
+    fn set_clock(&mut self, now: UnixTime) {
+        self.clock(now);
+        self.vm.borrow_mut().set_clock(since_epoch(now));
+    }
+
+    fn clock(&mut self, now: UnixTime) {
+        let now = since_epoch(now);
+        if self.script.steps.iter().rev().find_map(clock_of).is_none_or(|last| last != now) {
+            self.note(Step::Clock(now));
+        }
+    }
+
+    fn note(&mut self, step: Step) {
+        if self.script.steps.len() <= LONGEST_SCRIPT {
+            self.script.steps.push(step);
+        }
+    }
+
+    fn test_every_fault(&self) {
+        test_every_fault(self.name, &self.behavior, &self.document, &self.script, &self.trace);
     }
 
     fn take_callouts(&mut self) {
@@ -175,13 +269,29 @@ impl ProfileVm {
     }
 
     fn check(&mut self, stream: StreamId, decision: &Decision) {
+        if matches!(decision.verdict, Verdict::Allow(_)) {
+            self.script.allowed.insert(stream.0);
+        }
         let Some((id, sent)) = self.streams.remove(&stream) else { return };
+        let is_waiting = self.vm.borrow().outcome(id) == Outcome::Waiting;
+        let own = self.callouts.iter().position(|callout| is_waiting && callout.owner == id.0);
+        let has_timed_out = own.is_some();
+        if let Some(own) = own {
+            // Its time is over, or another callout has decided it. Here the end of its own does.
+            let (callout, response) = (self.callouts.remove(own), self.kind.failure(TransportError::TimedOut));
+            let path = callout.header(":path").unwrap_or_default().to_owned();
+            let (upstream, body) = (callout.upstream.clone(), callout.body.clone());
+            self.note(Step::Done { upstream, path, body, response: response.clone() });
+            self.vm.borrow_mut().answer(&callout, response);
+        }
         let mut vm = self.vm.borrow_mut();
         let outcome = vm.outcome(id);
         let expected = expected(&self.kind, &sent, decision);
+        let is_late = has_timed_out
+            && matches!(&outcome, Outcome::Responded(response) if response.status == 503 && has_retry_after(response));
         assert!(
-            expected.is(&self.kind, &outcome),
-            "{}: {outcome:?} instead of {expected:?} ({}); {:?}",
+            is_late || expected.is(&self.kind, &outcome),
+            "{}: {sent:?} {outcome:?} instead of {expected:?} ({}); {:?}",
             self.name,
             decision.audit.reason(),
             vm.log().last()
@@ -193,8 +303,9 @@ impl ProfileVm {
             values.sort();
             assert_eq!(vm.filter_state(id), values, "{}", self.name);
         }
+        self.script.outcomes.insert(stream.0, outcome);
+        self.trace.extend(vm.take_trace());
         vm.close(id);
-        vm.take_trace();
     }
 
     /// The reason as it is logged. A root that is used again leaves out denials of a kind that it has logged often.
@@ -209,7 +320,8 @@ impl ProfileVm {
         let vm = &self.vm;
         self.streams.retain(|_, (id, _)| {
             let outcome = vm.borrow().outcome(*id);
-            let cannot_wait = matches!(&outcome, Outcome::Responded(response) if response.status == 503 && has_retry_after(response));
+            let cannot_wait =
+                matches!(&outcome, Outcome::Responded(response) if response.status == 503 && has_retry_after(response));
             if cannot_wait {
                 vm.borrow_mut().close(*id);
             }
@@ -224,7 +336,12 @@ impl ProfileVm {
         match (self.kind, &outcome) {
             (Host::Nginx { is_refused: true }, Outcome::Responded(response)) if response.status == 503 => {}
             (Host::Nginx { is_refused: false }, Outcome::Responded(response)) => {
-                assert!(response.status == 503 && has_retry_after(response), "{response:?}");
+                assert!(
+                    response.status == 503 && has_retry_after(response),
+                    "{stream:?}: {}; {:?}",
+                    response.status,
+                    self.vm.borrow().log()
+                );
                 assert!(!self.callouts.iter().any(is_own));
             }
             (Host::Nginx { is_refused: false }, Outcome::Waiting) => {
@@ -274,6 +391,31 @@ impl Host {
             (Self::Nginx { .. }, TransportError::Incomplete) => fields(&[(":dispatch_status", "reader failure")], ""),
             (Self::Nginx { .. }, TransportError::TimedOut) => fields(&[(":dispatch_status", "timeout")], ""),
             (Self::Nginx { .. }, _) => fields(&[(":dispatch_status", "broken connection")], ""),
+        }
+    }
+}
+
+/// The comparison itself: a host that decides by other keys, or forwards other headers, fails the table.
+#[test]
+fn a_host_that_decides_otherwise_fails_the_table() {
+    use crate::engine_harness::{self, Setup};
+    use crate::signing::{SigningKey, key_set, one_issuer, payload};
+    let head = engine_harness::bearer(SigningKey::a("k1").token(&payload(engine_harness::NOW)));
+    let (native, mut other_keys, mut other_headers) = (one_issuer(), one_issuer(), one_issuer());
+    other_keys["providers"]["okta"]["jwks"] = serde_json::json!({ "inline": key_set(&[&SigningKey::b("k1")]) });
+    other_headers["claim_to_headers"] = serde_json::json!([{ "header": "x-subject", "claim": "sub" }]);
+    for (configuration, is_same) in [(&native, true), (&other_keys, false), (&other_headers, false)] {
+        for at in 0..HostBehavior::profiles().len() {
+            let mut engine =
+                engine_harness::Harness::with(&native, Setup { knows_addresses: true, ..Setup::default() });
+            let decision = engine.decide(&head);
+            let mut hosts = Hosts::new(configuration);
+            let host = hosts.hosts.remove(at);
+            hosts.hosts = vec![host];
+            let name = hosts.hosts[0].name;
+            let compare = || hosts.request(engine.now, StreamId(1), &head, Some(&decision), Some(&decision));
+            let compared = std::panic::catch_unwind(std::panic::AssertUnwindSafe(compare));
+            assert_eq!(compared.is_ok(), is_same, "{name}: {configuration}");
         }
     }
 }

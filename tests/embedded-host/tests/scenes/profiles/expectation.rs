@@ -46,10 +46,12 @@ impl Host {
     pub fn sent(self, head: &Fields) -> Fields {
         let mut sent = head.clone();
         if let Self::Nginx { .. } = self {
-            let has = |name: &str| head.iter().any(|(field, _)| field == name);
-            sent.extend((!has(":path")).then(|| (String::from(":path"), b"/".to_vec())));
+            // Its client names the host in the field `Host`, and the target is never missing.
             let authority = head.iter().find(|(name, _)| name == ":authority").map(|(_, value)| value.clone());
-            sent.extend(authority.filter(|_| !has("host")).map(|value| (String::from("host"), value)));
+            sent.retain(|(name, _)| name != "host" || authority.is_none());
+            sent.extend(authority.map(|value| (String::from("host"), value)));
+            let has_path = head.iter().any(|(name, _)| name == ":path");
+            sent.extend((!has_path).then(|| (String::from(":path"), b"/".to_vec())));
             sent.retain(|(name, _)| name.starts_with(':') || is_valid_in_nginx(name));
         }
         sent
@@ -67,6 +69,8 @@ pub fn expected(host: &Host, sent: &Fields, decision: &Decision) -> Expected {
             return Expected::Status(503);
         } else if sent.len() > MAX_FIELDS {
             return Expected::Status(431);
+        } else if path.is_some_and(<[u8]>::is_empty) {
+            return Expected::Status(503);
         } else if path.is_some_and(has_dot_segment) {
             return Expected::Status(400);
         }
