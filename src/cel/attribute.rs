@@ -70,6 +70,13 @@ attributes! {
     PeerDigest: String "connection" "sha256_peer_certificate_digest";
 }
 
+impl Attribute {
+    /// Whether only Envoy provides it: nginx with ngx_wasm_module has no such property, or a string in place of a number.
+    pub const fn is_of_envoy_only(self) -> bool {
+        !matches!(self, Self::RequestProtocol | Self::SourceAddress)
+    }
+}
+
 /// The attributes of one request.
 #[derive(Clone, Default)]
 pub struct AttributeValues {

@@ -47,8 +47,8 @@ impl Engine {
         {
             self.status.abandon(of, &about);
         }
-        let reason = reason_instead_of(pending_on, DenyReason::TooManyPending);
-        let mut decision = pipeline::deny(request, reason, &self.policy, now);
+        // Also where its signature fails with the keys held: the fetch under way may bring the key that replaced one of them.
+        let mut decision = pipeline::deny(request, DenyReason::TooManyPending, &self.policy, now);
         decision.audit.set_waited(deadline.waited(at));
         decision.audit.set_sampling(self.sampler.sample(&decision.audit, now));
         effects.push(Effect::Decide(stream, Box::new(decision)));

@@ -70,6 +70,11 @@ pub(super) trait Host {
     /// Why a configuration cannot work on this host; one message for each reason.
     fn unsupported(&self, loaded: &Loaded) -> Vec<&'static str>;
 
+    /// What of a configuration works on this host otherwise than it says; one warning for each.
+    fn limitations(&self, _loaded: &Loaded) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Prepares the ticks of a configured root.
     fn begin_ticks(&self);
 

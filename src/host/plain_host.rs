@@ -99,6 +99,34 @@ impl Host for PlainHost {
         reasons.into_iter().filter_map(|(applies, reason)| applies.then_some(reason)).collect()
     }
 
+    fn limitations(&self, loaded: &Loaded) -> Vec<String> {
+        let policy = &loaded.policy;
+        let mut limitations = Vec::new();
+        for (path, rule) in policy.rules.with_paths() {
+            let attributes = rule.requirement.iter().flat_map(|requirement| requirement.attributes().iter());
+            for attribute in attributes.filter(|attribute| attribute.is_of_envoy_only()) {
+                limitations.push(format!(
+                    "{path}: this host does not provide `{}`, and a condition that reads it denies the request",
+                    attribute.path().join(".")
+                ));
+            }
+        }
+        for (_, provider) in policy.providers.iter() {
+            if let Some(introspection) = &provider.introspection {
+                limitations.push(format!(
+                    "$.providers.{}.introspection.requests_per_minute: each worker of this host makes up to {} calls a minute, because workers share nothing",
+                    provider.name, introspection.requests_per_minute
+                ));
+            }
+        }
+        // An address without a port has colons or dots.
+        let clusters = policy.upstreams().into_iter().filter(|upstream| !upstream.contains(['.', ':']));
+        limitations.extend(clusters.map(|upstream| {
+            format!("the upstream {upstream:?} is not a name of DNS, and this host has no clusters: write `host:port`")
+        }));
+        limitations
+    }
+
     fn begin_ticks(&self) {
         // A host that refuses it begins no callout: requests that need one get 503.
         let _ = hostcalls::set_tick_period(TICK_PERIOD);
@@ -143,12 +171,18 @@ impl Host for PlainHost {
             return Err(HostError::TooManyFields);
         }
         let mut fields = request_fields()?;
-        let target = hostcalls::get_property(vec!["request", "path"]).ok().flatten().unwrap_or_default();
         let host = fields.iter().find(|(name, _)| name == "host").map(|(_, value)| value.clone());
+        let target = self.property(["request", "path"])?.unwrap_or_default();
+        // Without it the rules would see nginx's normalized path.
+        if self.is_nginx && target.is_empty() {
+            return Err(HostError::NotSupported("property `request.path`"));
+        }
         // nginx takes the host of a request line `GET http://a/` before the field `Host`, and hands it to the backend.
-        let used = hostcalls::get_property(vec!["ngx", "host"]).ok().flatten();
-        if used.is_some_and(|used| !host.as_deref().is_some_and(|host| name_of(host).eq_ignore_ascii_case(&used))) {
-            return Err(HostError::TargetAmbiguous);
+        let named = host.as_deref().map(name_of).unwrap_or_default();
+        match self.property(["ngx", "host"])? {
+            Some(used) if !used.eq_ignore_ascii_case(named) => return Err(HostError::TargetAmbiguous),
+            None if self.is_nginx && !named.is_empty() => return Err(HostError::NotSupported("property `ngx.host`")),
+            Some(_) | None => {}
         }
         for (name, value) in &mut fields {
             match (name.as_str(), &host) {
@@ -204,6 +238,16 @@ impl Host for PlainHost {
             is_edited.map_err(HostError::of("changing a request header"))?;
         }
         Ok(())
+    }
+}
+
+impl PlainHost {
+    /// A property of the current request. nginx has those that are read here; on another host a failure is an absence.
+    fn property(&self, path: [&str; 2]) -> Result<Option<Vec<u8>>, HostError> {
+        match hostcalls::get_property(path.to_vec()) {
+            Err(status) if self.is_nginx => Err(HostError::of("reading a property of the request")(status)),
+            property => Ok(property.ok().flatten()),
+        }
     }
 }
 

@@ -57,6 +57,9 @@ impl FilterRoot {
                     }
                     return false;
                 }
+                for limitation in host.limitations(&loaded) {
+                    log::warn!("{limitation}");
+                }
                 let names: Vec<&str> = loaded.policy.filter_state.names().collect();
                 if let Err(status) = host.declare_filter_state(&names) {
                     log::error!(

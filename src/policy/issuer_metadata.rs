@@ -84,6 +84,15 @@ impl EndpointAddress {
         }
     }
 
+    /// The host's name for its upstream.
+    pub fn upstream(&self) -> Option<&str> {
+        let address = match self {
+            Self::Known(address) => Some(address),
+            Self::Discovered(discovery) => discovery.documents.first(),
+        };
+        address.map(|address| &*address.upstream)
+    }
+
     /// The parts that identify it: the issuer of the metadata, or the address itself.
     pub fn identity(&self) -> impl Iterator<Item = String> {
         let (issuer, address) = match self {

@@ -30,6 +30,8 @@ mod token_kind;
 pub mod token_source;
 pub mod validate;
 
+use std::collections::BTreeSet;
+
 use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead};
 
 pub use crate::cel::{Attribute, AttributeValues};
@@ -82,6 +84,20 @@ pub struct Policy {
     pub readiness_path: Option<String>,
     /// The limits of the token cache.
     pub cache: CacheLimits,
+}
+
+impl Policy {
+    /// The host's names for the upstreams of callouts, each once.
+    pub fn upstreams(&self) -> BTreeSet<&str> {
+        let keys = self.providers.iter().filter_map(|(_, provider)| match &provider.keys {
+            KeyOrigin::Remote(keys) => keys.address.upstream(),
+            KeyOrigin::Inline(_) | KeyOrigin::IntrospectionOnly => None,
+        });
+        let introspections = self.providers.iter().filter_map(|(_, provider)| provider.introspection.as_ref());
+        let introspections = introspections.filter_map(|settings| settings.address.upstream());
+        let revocations = self.revocations.as_ref().map(|source| &*source.address.upstream);
+        keys.chain(introspections).chain(revocations).collect()
+    }
 }
 
 /// The limits of the token cache of one VM.

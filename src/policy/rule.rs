@@ -259,6 +259,12 @@ impl Rules {
         (is_relevant && !attributes.is_empty()).then(|| Rc::clone(attributes))
     }
 
+    /// Every rule with its path in the configuration.
+    pub fn with_paths(&self) -> impl Iterator<Item = (String, &Rule)> {
+        let listed = self.rules.iter().enumerate().map(|(at, rule)| (format!("$.rules[{at}]"), rule));
+        listed.chain([(String::from("$.default_rule"), &self.default_rule)])
+    }
+
     fn allows_preflight(&self, head: &RequestHead) -> bool {
         self.bypass_cors_preflight && is_preflight(head)
     }

@@ -1,12 +1,18 @@
 //! Attacks on a token verifier, case by case: the request, and the expected reason and status, or that it is allowed. A row
 //! begins with the case's id: group letter and number in the group. The tables below describe each case.
 //!
-//! Everything goes through the engine as a host drives it: configuration JSON in, request in, decision out.
+//! Everything goes through the engine as a host drives it: configuration JSON in, request in, decision out. By path, the same
+//! cases go through the built module on every host (`tests/embedded-host`).
 
+#[path = "attack_cases/advisories.rs"]
 mod advisories;
+#[path = "attack_cases/introspection.rs"]
 mod introspection;
+#[path = "attack_cases/keys.rs"]
 mod keys;
+#[path = "attack_cases/requests.rs"]
 mod requests;
+#[path = "attack_cases/tokens.rs"]
 mod tokens;
 
 use std::ops::{Deref, DerefMut};
@@ -196,7 +202,7 @@ fn every_attack_case_has_its_rows_or_a_test_elsewhere() {
         match answered {
             Rows => assert!(here.contains(&format!("\"{id} ")), "no row for {id}: {wording}"),
             By(file, test) => {
-                let path = format!("{}/tests/core/{file}", env!("CARGO_MANIFEST_DIR"));
+                let path = testbed::module::project_root().join("tests/core").join(file);
                 let text = std::fs::read_to_string(path).unwrap();
                 assert!(text.contains(&format!("fn {test}(")), "{id}: {file} has no {test}");
                 assert!(!id.starts_with('I') || text.contains(&format!("(\"{id} ")), "no row for {id}: {wording}");

@@ -1,6 +1,7 @@
 //! Decisions on requests: `check(policy, request, keys, now) == decision`, a row per case.
-//! Runs natively and, as wasm, under Node.
+//! Runs natively and, as wasm, under Node; and, by path, in the built module on every host (`tests/embedded-host`).
 
+#[path = "decisions/common_issuers.rs"]
 mod common_issuers;
 
 use crate::engine_harness::{Harness, NOW, Setup, bearer, head, published, response_of as reply};
@@ -366,11 +367,11 @@ fn credential_is_removed_from_a_pending_request_as_from_any_other() {
 
 #[test]
 fn trailers_that_a_backend_could_read_as_a_credential_are_removed() {
-    let engine = Harness::new(&many_sources()).engine;
+    let harness = Harness::new(&many_sources());
     for name in ["authorization", "x-api-token", "X_Api_Token", "cookie", "x-user-id"] {
-        assert!(engine.is_managed_trailer(name), "{name}");
+        assert!(harness.engine.is_managed_trailer(name), "{name}");
     }
-    assert!(!engine.is_managed_trailer("x-innocent"));
+    assert!(!harness.engine.is_managed_trailer("x-innocent"));
 }
 
 #[test]

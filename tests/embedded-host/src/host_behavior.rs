@@ -35,6 +35,8 @@ pub struct HostBehavior {
     pub properties: Property,
     /// `proxy_call_foreign_function`; `declare_property`, `clear_route_cache` and `verify_signature` are served.
     pub foreign_functions: Support,
+    /// Whether `sign` is served too.
+    pub signs: bool,
     /// Shared data and shared queues.
     pub shared_data: Support,
     /// `proxy_http_call`
@@ -67,11 +69,34 @@ pub enum OnTrap {
 }
 
 impl HostBehavior {
-    /// Envoy, as far as this host goes.
+    /// Envoy 1.36.2, the oldest that is supported. What the filter uses of it differs from the newest in one thing: the
+    /// foreign function `sign` is missing.
+    pub const fn oldest_envoy() -> Self {
+        Self { foreign_functions: Support::Served, ..Self::envoy() }
+    }
+
+    /// Envoy 1.40.0.
+    pub const fn newest_envoy() -> Self {
+        Self { signs: true, ..Self::oldest_envoy() }
+    }
+
+    /// Every kind of host that the filter supports, by its name.
+    pub const fn profiles() -> [(&'static str, Self); 3] {
+        [("oldest Envoy", Self::oldest_envoy()), ("newest Envoy", Self::newest_envoy()), ("nginx", Self::nginx())]
+    }
+
+    /// The same host where calls may fail ([`Vm::fail_call`](crate::Vm::fail_call)): a trap ends the VM and not the test.
+    #[must_use]
+    pub const fn hostile(self) -> Self {
+        Self { on_trap: OnTrap::FailClosed, ..self }
+    }
+
+    /// Envoy without foreign functions, as far as this host goes.
     pub const fn envoy() -> Self {
         Self {
             properties: Property::Envoy,
             foreign_functions: Support::Fails(Status::NotFound),
+            signs: false,
             shared_data: Support::Served,
             callouts: Support::Served,
             metrics: Support::Served,

@@ -30,11 +30,11 @@ use std::time::Duration;
 use wasmi::{Engine, Error, ExternType, Instance, Linker, Module, Store, Val};
 
 pub use abi::{Action, Status};
-pub use faults::{Fault, FaultyCalls};
+pub use faults::{ANY_FUNCTION, Fault, FaultyCalls};
 pub use host_behavior::{HostBehavior, OnTrap, Property, Support};
 pub use shared::SharedStore;
 pub use world::{Callout, CalloutResponse, HostCall, LocalResponse, Outcome, PassedResponse, REQUEST_LINE_HOST};
-use world::{Stream, World};
+use world::{Stream, World, received_by_nginx};
 
 /// Header or trailer fields.
 pub type Fields = Vec<(String, Vec<u8>)>;
@@ -101,6 +101,16 @@ impl Vm {
     /// The same; an error when the module does not link or traps.
     pub fn try_start(behavior: HostBehavior, shared: &SharedStore) -> Result<Self, String> {
         let module = if behavior.is_nginx { module_for_nginx() } else { module() };
+        Self::instantiate(module, behavior, shared)
+    }
+
+    /// Starts another module than the filter, in binary format: for the tests of this host.
+    pub fn start_other(wasm: &[u8], behavior: HostBehavior) -> Self {
+        let module = Module::new(&Engine::default(), wasm).expect("the module is valid");
+        Self::instantiate(&module, behavior, &SharedStore::default()).expect("the module starts")
+    }
+
+    fn instantiate(module: &Module, behavior: HostBehavior, shared: &SharedStore) -> Result<Self, String> {
         let mut store = Store::new(module.engine(), World::new(behavior, shared.clone()));
         let mut linker = Linker::<World>::new(module.engine());
         for import in module.imports() {
@@ -134,26 +144,39 @@ impl Vm {
     pub fn reconfigure(&mut self, root: RootId, configuration: &[u8]) -> bool {
         self.world_mut().configuration = configuration.to_vec();
         let size = u32::try_from(configuration.len()).expect("a size");
-        self.expect("proxy_on_configure", &[root.0, size]) != 0
+        let is_accepted = self.expect("proxy_on_configure", &[root.0, size]) != 0;
+        if !is_accepted && self.world_mut().behavior.is_nginx {
+            // The worker exits, nobody starts another one, and the port stays open: requests hang.
+            self.world_mut().trap.get_or_insert_with(|| String::from("the worker ends: a configuration is rejected"));
+        }
+        is_accepted
     }
 
     /// A request head arrives on a new stream of that root.
     pub fn request(&mut self, root: RootId, fields: Fields) -> StreamId {
         let stream = StreamId(self.new_context(root.0));
-        self.request_on(stream, root, fields)
+        self.request_on(stream, root, fields, false)
+    }
+
+    /// The same of a request without a body. nginx does not say that nothing follows.
+    pub fn whole_request(&mut self, root: RootId, fields: Fields) -> StreamId {
+        let stream = StreamId(self.new_context(root.0));
+        let ends = !self.world_mut().behavior.is_nginx;
+        self.request_on(stream, root, fields, ends)
     }
 
     /// The same on a stream of that id, which is made now: hosts may use an id again that they have deleted.
     pub fn request_again(&mut self, stream: StreamId, root: RootId, fields: Fields) -> StreamId {
         self.world_mut().contexts.insert(stream.0);
         self.expect("proxy_on_context_create", &[stream.0, root.0]);
-        self.request_on(stream, root, fields)
+        self.request_on(stream, root, fields, false)
     }
 
-    fn request_on(&mut self, stream: StreamId, root: RootId, fields: Fields) -> StreamId {
+    fn request_on(&mut self, stream: StreamId, root: RootId, fields: Fields, ends: bool) -> StreamId {
+        let fields = if self.world_mut().behavior.is_nginx { received_by_nginx(fields) } else { fields };
         let count = u32::try_from(fields.len()).expect("a count");
         self.world_mut().streams.insert(stream.0, Stream::new(root.0, fields));
-        let action = self.expect("proxy_on_request_headers", &[stream.0, count, 0]);
+        let action = self.expect("proxy_on_request_headers", &[stream.0, count, u32::from(ends)]);
         self.after(stream, action);
         stream
     }
@@ -257,10 +280,10 @@ impl Vm {
         self.world_mut().answer = Some(answer);
         self.expect("proxy_on_http_call_response", &[callout.owner, callout.token, headers, body, 0]);
         self.world_mut().answer = None;
-        // The host lets a request go on whose callback ends without a response or another callout.
-        let is_running = self.trap().is_none();
+        // nginx lets a request go on whose callback ends without a response or another callout.
+        let lets_go_on = self.world_mut().behavior.is_nginx && self.trap().is_none();
         if let Some(stream) = self.world_mut().streams.get_mut(&callout.owner)
-            && is_running
+            && lets_go_on
             && !stream.is_decided()
             && !stream.has_begun_callout
         {
@@ -336,6 +359,16 @@ impl Vm {
         &self.store.data().trace
     }
 
+    /// The calls of host functions since the last look.
+    pub fn take_trace(&mut self) -> Vec<HostCall> {
+        std::mem::take(&mut self.world_mut().trace)
+    }
+
+    /// The lines logged since the last look.
+    pub fn take_log(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.world_mut().log)
+    }
+
     /// The properties that the host was asked for so far, each by its path with dots.
     pub fn properties_read(&self) -> &[String] {
         &self.store.data().properties_asked
@@ -372,9 +405,37 @@ impl Vm {
     fn after(&mut self, stream: StreamId, action: u32) -> Action {
         let action = if action == 0 && self.trap().is_none() { Action::Continue } else { Action::Pause };
         if action == Action::Continue {
-            self.world_mut().stream_mut(stream.0).forward();
+            let is_nginx = self.world_mut().behavior.is_nginx;
+            let continued = self.world_mut().stream_mut(stream.0);
+            assert!(!(is_nginx && continued.has_begun_callout), "the worker ends: a request with a callout continues");
+            continued.forward();
         }
         action
+    }
+
+    /// Calls a host function in the context of the last callback, for a module that exports what it imports; an error when the
+    /// call traps.
+    pub fn call_host(&mut self, function: &str, arguments: &[u32]) -> Result<u32, String> {
+        self.invoke(function, arguments)
+    }
+
+    /// From now on, the `nth` call of a host function returns this status, counted from 1.
+    pub fn fail_call(&mut self, nth: usize, status: i32) {
+        let world = self.world_mut();
+        let calls = FaultyCalls::Only(world.calls_of_all + nth);
+        world.behavior.fault = Some(Fault { function: ANY_FUNCTION, status, calls });
+    }
+
+    /// The bytes at an address of the module's memory.
+    pub fn read_memory(&self, address: u32, size: usize) -> Vec<u8> {
+        let memory = self.instance.get_memory(&self.store, "memory").expect("a memory");
+        memory.data(&self.store)[address as usize..][..size].to_vec()
+    }
+
+    /// Puts bytes at an address of the module's memory.
+    pub fn write_memory(&mut self, address: u32, bytes: &[u8]) {
+        let memory = self.instance.get_memory(&self.store, "memory").expect("a memory");
+        memory.write(&mut self.store, address as usize, bytes).expect("an address of the module");
     }
 
     /// Calls a callback. One that traps returns 0, and later ones are not called, where the host [fails
@@ -397,14 +458,18 @@ impl Vm {
     }
 
     fn call(&mut self, callback: &str, arguments: &[u32]) -> Result<u32, String> {
-        let Some(function) = self.instance.get_func(&self.store, callback) else {
-            return Err(String::from("the module has no such callback"));
-        };
         if let Some(context) = arguments.first() {
             (self.world_mut().active, self.world_mut().effective) = (*context, *context);
         }
         self.world_mut().count_entry(callback);
         callback.clone_into(&mut self.world_mut().callback);
+        self.invoke(callback, arguments)
+    }
+
+    fn invoke(&mut self, export: &str, arguments: &[u32]) -> Result<u32, String> {
+        let Some(function) = self.instance.get_func(&self.store, export) else {
+            return Err(format!("the module has no {export}"));
+        };
         let arguments: Vec<Val> = arguments.iter().map(|value| Val::I32(value.cast_signed())).collect();
         let mut results = vec![Val::I32(0); function.ty(&self.store).results().len()];
         let ended: Result<(), Error> = function.call(&mut self.store, &arguments, &mut results);

@@ -138,19 +138,22 @@ impl Stream {
         self.forwarded.is_some() || !self.replies.is_empty()
     }
 
-    /// nginx's `$host`: that of the request line, which a test gives as [`REQUEST_LINE_HOST`], before the field `Host`.
+    /// nginx's `$host`: that of the request line, which a test gives as [`REQUEST_LINE_HOST`], before the field `Host`; in lower
+    /// case, without port and without the dot at its end.
     pub(crate) fn host_of_nginx(&self) -> Option<Vec<u8>> {
         let value = |wanted: &str| self.headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
-        let host = value(REQUEST_LINE_HOST).or_else(|| value("host"))?;
-        let name = host.split(|byte| *byte == b':').next().unwrap_or_default();
-        Some(name.to_ascii_lowercase())
+        let host = value(REQUEST_LINE_HOST).or_else(|| value("host"))?.to_ascii_lowercase();
+        let behind_address = host.iter().position(|byte| *byte == b']').unwrap_or_default();
+        let port = host[behind_address..].iter().position(|byte| *byte == b':');
+        let name = port.map_or(&host[..], |at| &host[..behind_address + at]);
+        Some(name.strip_suffix(b".").unwrap_or(name).to_vec())
     }
 
-    /// The head as nginx shows it: its target is decoded, its host is the server's, and at most 100 pairs are shown.
+    /// The head as nginx shows it: its target is decoded and normalized, and its host is the server's.
     pub(crate) fn shown_by_nginx(&self) -> Fields {
         let shown = |(name, value): &(String, Vec<u8>)| {
             let value = match name.as_str() {
-                ":path" => percent_decode(value),
+                ":path" => uri_of_nginx(value),
                 ":authority" => b"internal.example:8080".to_vec(),
                 _ => value.clone(),
             };
@@ -206,6 +209,7 @@ pub(crate) struct World {
     pub(crate) metrics: Vec<(String, usize)>,
     pub(crate) log: Vec<String>,
     pub(crate) calls: BTreeMap<String, usize>,
+    pub(crate) calls_of_all: usize,
     pub(crate) properties_asked: Vec<String>,
     pub(crate) entries: BTreeMap<String, usize>,
     /// The callback that runs, or ran last.
@@ -240,6 +244,7 @@ impl World {
             metrics: Vec::new(),
             log: Vec::new(),
             calls: BTreeMap::new(),
+            calls_of_all: 0,
             properties_asked: Vec::new(),
             entries: BTreeMap::new(),
             callback: String::new(),
@@ -260,8 +265,9 @@ impl World {
             *calls += 1;
             *calls
         };
+        self.calls_of_all += 1;
         let (function, callback) = (function.to_owned(), self.callback.clone());
-        let is_faulty = |fault: &Fault| fault.is_in(&function, number);
+        let is_faulty = |fault: &Fault| fault.is_in(&function, number, self.calls_of_all);
         let status = self.behavior.fault.filter(is_faulty).map(|fault| fault.status);
         self.trace.push(HostCall { function, callback, subject });
         status
@@ -293,6 +299,30 @@ impl World {
     pub(crate) fn next_wake_up(&self) -> Option<(u32, u32)> {
         self.shared.next_wake_up(self.vm)
     }
+}
+
+/// The fields that nginx takes: it drops a name with anything but letters, digits and hyphens.
+pub(crate) fn received_by_nginx(mut fields: Fields) -> Fields {
+    let is_valid = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    fields.retain(|(name, _)| name.starts_with(':') || is_valid(name));
+    fields
+}
+
+/// nginx's `$uri`: without query, decoded once, with slashes merged and dot segments resolved.
+fn uri_of_nginx(target: &[u8]) -> Vec<u8> {
+    let decoded = percent_decode(target.split(|byte| *byte == b'?').next().unwrap_or_default());
+    let mut segments: Vec<&[u8]> = Vec::new();
+    let mut is_folder = false;
+    for segment in decoded.split(|byte| *byte == b'/') {
+        is_folder = matches!(segment, b"" | b"." | b"..");
+        match segment {
+            b"" | b"." => {}
+            b".." => drop(segments.pop()),
+            other => segments.push(other),
+        }
+    }
+    let path = [b"/", &segments.join(&b'/')[..]].concat();
+    if is_folder && path.len() > 1 { [&path[..], b"/"].concat() } else { path }
 }
 
 fn percent_decode(text: &[u8]) -> Vec<u8> {

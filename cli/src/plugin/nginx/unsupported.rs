@@ -2,23 +2,10 @@
 //! every request with 503.
 
 use okta_proxy_wasm::config::{Loaded, Path};
+use okta_proxy_wasm::policy::Attribute;
 use serde_json::Value;
 
 use crate::plugin::{HostFault, visit};
-
-/// Attributes that ngx_wasm_module does not have, or has as strings.
-const MISSING_ATTRIBUTES: [&str; 10] = [
-    "destination.address",
-    "destination.port",
-    "source.port",
-    "connection.mtls",
-    "connection.requested_server_name",
-    "connection.tls_version",
-    "connection.subject_peer_certificate",
-    "connection.uri_san_peer_certificate",
-    "connection.dns_san_peer_certificate",
-    "connection.sha256_peer_certificate_digest",
-];
 
 /// `loaded` is `None` for a document that does not load.
 pub(in crate::plugin) fn faults(document: &Value, loaded: Option<&Loaded>) -> Vec<HostFault> {
@@ -56,7 +43,8 @@ pub(super) fn warnings(document: &Value) -> Vec<String> {
     let mut warnings = Vec::new();
     visit(document, "$", &mut |at, value| {
         let condition = value.get("condition").and_then(Value::as_str).unwrap_or_default();
-        for attribute in MISSING_ATTRIBUTES.iter().filter(|attribute| condition.contains(**attribute)) {
+        let missing = Attribute::ALL.into_iter().filter(|attribute| attribute.is_of_envoy_only());
+        for attribute in missing.map(|attribute| attribute.path().join(".")).filter(|name| condition.contains(name)) {
             warnings.push(format!(
                 "{at}.condition: nginx does not provide `{attribute}`, and a condition that reads it denies the request; \
                  remove it"

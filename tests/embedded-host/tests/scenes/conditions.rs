@@ -79,7 +79,10 @@ fn missing_host_attribute_denies_and_later_requests_are_served() {
         Property::Status(Status::InternalFailure),
         Property::EnvoyAnd(strange),
     ] {
-        let behavior = HostBehavior { properties: properties.clone(), ..HostBehavior::envoy() };
+        // No other host than nginx says so.
+        let is_nginx = properties == Property::Status(Status::InternalFailure);
+        let host = if is_nginx { HostBehavior::nginx() } else { HostBehavior::envoy() };
+        let behavior = HostBehavior { properties: properties.clone(), ..host };
         let (mut vm, root) = configured(behavior, &with_rules(inline_keys()));
         for path in ["/office", "/device", "/unlike"] {
             let stream = ask(&mut vm, root, path, Some(&good_token()));

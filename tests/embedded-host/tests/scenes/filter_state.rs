@@ -59,7 +59,10 @@ fn configuration_that_needs_filter_state_or_routes_is_rejected_on_hosts_without_
     for (behavior, document) in [
         (HostBehavior::nginx(), with_filter_state(&inline_keys())),
         (HostBehavior::nginx(), clearing.clone()),
-        (HostBehavior { properties: Property::Empty, ..HostBehavior::nginx() }, with_filter_state(&inline_keys())),
+        (
+            HostBehavior { properties: Property::Empty, is_nginx: false, ..HostBehavior::nginx() },
+            with_filter_state(&inline_keys()),
+        ),
         // Its own version of Envoy, without the function.
         (
             HostBehavior { foreign_functions: Support::Fails(Status::NotFound), ..envoy() },
@@ -70,7 +73,7 @@ fn configuration_that_needs_filter_state_or_routes_is_rejected_on_hosts_without_
             with_filter_state(&inline_keys()),
         ),
     ] {
-        let is_nginx = behavior.is_nginx && behavior.properties != Property::Empty;
+        let is_nginx = behavior.is_nginx;
         let setting = if document == clearing { "clear_route_cache" } else { "filter_state" };
         let mut vm = Vm::start(behavior);
         let (root, accepted) = vm.configure(document.to_string().as_bytes());

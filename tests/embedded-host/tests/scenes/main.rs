@@ -7,17 +7,27 @@
 mod bare_hosts;
 mod conditions;
 mod configuration;
+mod engine_harness;
 mod faults;
 mod filter_state;
+#[path = "../../../core/forge.rs"]
+mod forge;
+mod host_itself;
 mod introspection;
 mod journey;
 mod nginx;
+mod profiles;
+#[path = "../../../random/mod.rs"]
+mod random;
 mod reloads;
 mod requests;
 mod roots_and_streams;
 mod shared_keys;
 #[path = "../../../signing/mod.rs"]
 mod signing;
+mod tables;
+#[path = "../../../core/verdicts.rs"]
+mod verdicts;
 
 use std::time::Duration;
 

@@ -1,7 +1,9 @@
 //! nginx with ngx_wasm_module: one scene for each way in which it was measured to differ. The host of these scenes ends the
 //! worker, forwards or hides what nginx does.
 
-use embedded_host::{Action, CalloutResponse, Fields, HostBehavior, Outcome, REQUEST_LINE_HOST, Vm};
+use embedded_host::{
+    Action, CalloutResponse, Fault, FaultyCalls, Fields, HostBehavior, Outcome, REQUEST_LINE_HOST, Status, Vm,
+};
 use serde_json::json;
 
 use super::signing::{SigningKey, payload};
@@ -84,6 +86,30 @@ fn a_request_line_that_names_another_host_is_rejected() {
     }
 }
 
+/// Without it the filter would decide on a normalized path, and the backend may receive the client's.
+#[test]
+fn a_request_whose_target_or_host_the_host_does_not_return_is_rejected() {
+    for status in [Status::NotFound as i32, 3, Status::InternalFailure as i32] {
+        // The first property that is read tells the kind of host; each request reads its target and its host.
+        for (call, more) in [(2, ("x", "y")), (3, (REQUEST_LINE_HOST, "internal.example"))] {
+            let fault = Fault { function: "proxy_get_property", status, calls: FaultyCalls::Only(call) };
+            let behavior = HostBehavior { fault: Some(fault), ..HostBehavior::nginx() };
+            let (mut vm, root) = configured(behavior, &with_public_prefix());
+            let path = if call == 2 { "/admin/..%2fpub/x" } else { "/pub/x" };
+            let stream = vm.request(root, get(path, &[more]));
+            assert_eq!(self::status(&vm, stream), 503, "{status} of call {call}");
+            let next = vm.request(root, get("/pub/x", &[]));
+            assert!(matches!(vm.outcome(next), Outcome::Forwarded(_)));
+        }
+    }
+    // An empty target, which nginx shows as `/`.
+    let mut document = with_public_prefix();
+    document["rules"] = json!([{ "match": { "path": "/" }, "access": "public" }]);
+    let (mut vm, root) = configured(HostBehavior::nginx(), &document);
+    let stream = vm.request(root, get("", &[]));
+    assert_eq!(status(&vm, stream), 503);
+}
+
 /// The backend may have received the request, but the client does not get the response.
 #[test]
 fn a_response_to_a_rejected_request_is_withheld_unless_it_is_the_filters_own() {
@@ -163,6 +189,21 @@ fn a_request_waits_for_its_own_callout_and_others_are_to_try_again() {
     assert_eq!(forwarded(&vm, third, "x-user-id"), ["alice@acme.com"]);
 }
 
+/// Its signature fails with the key held, and the fetch under way may bring another one: 401 would be wrong.
+#[test]
+fn a_token_of_a_replaced_key_is_to_be_sent_again_while_another_request_fetches_the_keys() {
+    let (mut vm, root) = with_keys(HostBehavior::nginx());
+    let token = SigningKey::b("k1").token(&payload(NOW));
+    let first = vm.request(root, with_token(&token));
+    let second = vm.request(root, with_token(&token));
+    assert_eq!((vm.outcome(first), status(&vm, second)), (Outcome::Waiting, 503));
+    let callout = vm.take_callout().unwrap();
+    vm.answer(&callout, CalloutResponse::new(200, super::key_set(&[&SigningKey::b("k1")]).to_string().as_bytes()));
+    assert_eq!(forwarded(&vm, first, "x-user-id"), ["alice@acme.com"]);
+    let third = vm.request(root, with_token(&token));
+    assert_eq!(forwarded(&vm, third, "x-user-id"), ["alice@acme.com"]);
+}
+
 #[test]
 fn a_callout_that_fails_or_leaves_the_request_pending_never_forwards_it() {
     for answer in [CalloutResponse::none(), CalloutResponse::new(500, b""), CalloutResponse::new(200, b"{}")] {
@@ -210,6 +251,49 @@ fn all_that_this_host_cannot_do_is_logged_at_once() {
         let logged = |line: &String| line.contains("the configuration is refused") && line.contains(setting);
         assert!(vm.log().iter().any(logged), "{setting}: {:?}", vm.log());
     }
+}
+
+#[test]
+fn what_works_otherwise_in_this_host_is_logged_at_start_and_nowhere_else() {
+    let mut document = fetched_keys();
+    document["providers"]["okta"]["introspection"] = json!({
+        "client_id": "0oaGateway", "client_secret": { "env": "CLIENT_SECRET" }, "requests_per_minute": 60 });
+    document["rules"] = json!([
+        { "match": { "path": "/a" }, "require": { "condition": "source.port == 1 && request.method == 'GET'" } },
+        { "match": { "path": "/b" }, "require": { "condition": "ip_in(source.address, ['10.0.0.0/8'])" } },
+    ]);
+    document["default_rule"] = json!({ "require": { "condition": "connection.mtls || destination.port == 443" } });
+    let warnings = |behavior: HostBehavior, document: &serde_json::Value| -> Vec<String> {
+        let behavior = HostBehavior { environment: &["CLIENT_SECRET=hunter2"], ..behavior };
+        let (vm, _) = configured(behavior, document);
+        assert!(!vm.log().iter().any(|line| line.starts_with("error")), "{:?}", vm.log());
+        vm.log().iter().filter(|line| line.starts_with("warn: ")).cloned().collect()
+    };
+    let reads = |path: &str, attribute: &str| {
+        format!(
+            "warn: {path}: this host does not provide `{attribute}`, and a condition that reads it denies the request"
+        )
+    };
+    let expected = [
+        reads("$.rules[0]", "source.port"),
+        reads("$.default_rule", "destination.port"),
+        reads("$.default_rule", "connection.mtls"),
+        String::from(
+            "warn: $.providers.okta.introspection.requests_per_minute: each worker of this host makes up to 60 calls a minute, because workers share nothing",
+        ),
+        String::from(
+            "warn: the upstream \"okta\" is not a name of DNS, and this host has no clusters: write `host:port`",
+        ),
+    ];
+    let all = warnings(HostBehavior::nginx(), &document);
+    let own: Vec<_> = all.iter().filter(|line| line.contains("this host") || line.contains("attribute")).collect();
+    assert_eq!(own, expected.iter().collect::<Vec<_>>());
+    let on_envoy = warnings(HostBehavior::newest_envoy(), &document);
+    assert!(!on_envoy.iter().any(|line| line.contains("this host")), "{on_envoy:?}");
+    let mut plain = fetched_keys();
+    plain["providers"]["okta"]["upstream"] = json!("acme.okta.com:443");
+    let quiet = warnings(HostBehavior::nginx(), &plain);
+    assert!(!quiet.iter().any(|line| line.contains("this host")), "{quiet:?}");
 }
 
 /// A rejected configuration would end the worker, with the port still open.
