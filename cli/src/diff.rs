@@ -133,10 +133,7 @@ fn text(differences: &[Difference], settings: &[Setting], universe: &Representat
         let more = count.saturating_sub(examples.len());
         lines.extend((more > 0).then(|| format!("  and {more} more of the compared requests")));
     }
-    let value = |value: &Value| match value {
-        Value::Null => String::from("unset"),
-        value => cut(&value.to_string()),
-    };
+    let value = |value: &Value| if value.is_null() { String::from("unset") } else { cut(&value.to_string()) };
     for Setting { path, old, new } in settings {
         lines.push(format!("{}: {path}: from {} to {}", style.warning("setting"), value(old), value(new)));
     }
@@ -169,4 +166,171 @@ fn as_json(differences: &[Difference], settings: &[Setting], universe: &Represen
         "settings": settings.iter().map(setting).collect::<Vec<_>>(),
         "complete": !universe.is_incomplete,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use okta_proxy_wasm::config;
+    use okta_proxy_wasm::policy::RuleId;
+
+    use super::*;
+    use crate::random::Random;
+
+    const HOSTS: [&str; 5] = ["a.example", "b.a.example", "*.a.example", "*.b.a.example", "c.example"];
+    const PATHS: [&str; 6] = ["/", "/a", "/a/b", "/A/b", "/a/b/c", "/d"];
+    const METHODS: [&str; 4] = ["GET", "POST", "DELETE", "LOCK"];
+
+    fn some<'a>(random: &mut Random, all: &[&'a str]) -> Vec<&'a str> {
+        let first = *random.pick(all);
+        let more: Vec<&str> = all.iter().copied().filter(|one| *one != first && random.one_in(4)).collect();
+        [first].into_iter().chain(more).collect()
+    }
+
+    fn rule(random: &mut Random) -> Value {
+        let mut matched = json!({});
+        if random.one_in(3) {
+            matched["hosts"] = json!(some(random, &HOSTS));
+        }
+        if random.one_in(2) {
+            matched["methods"] = json!(some(random, &METHODS));
+        }
+        let path = *random.pick(&PATHS);
+        if !random.one_in(4) {
+            matched[if random.one_in(2) { "path" } else { "path_prefix" }] = json!(path);
+        }
+        let kind = random.index(5);
+        // A public rule may not ignore case.
+        if kind != 0 && (!matched["path"].is_null() || !matched["path_prefix"].is_null()) && random.one_in(4) {
+            matched["ignore_case"] = json!(true);
+        }
+        match kind {
+            0 => json!({ "match": matched, "access": "public" }),
+            1 => json!({ "match": matched, "access": "deny" }),
+            2 => json!({ "match": matched }),
+            _ => json!({ "match": matched, "require": { "scopes": some(random, &["read", "write"]) } }),
+        }
+    }
+
+    fn document(rules: &[Value]) -> Value {
+        json!({
+            "providers": { "okta": { "issuer": "https://idp.example", "audiences": ["api"], "upstream": "idp",
+                "jwks": { "uri": "https://idp.example/keys" } } },
+            "rules": rules,
+        })
+    }
+
+    fn policy(document: &Value) -> Policy {
+        let loaded = config::load(document.to_string().as_bytes(), &|_: &str| None);
+        loaded.unwrap_or_else(|faults| panic!("{document}: {faults:?}")).policy
+    }
+
+    /// Other requests than the representatives: names that no rule has, deeper paths, other case.
+    fn requests() -> Vec<(String, String, String)> {
+        let hosts =
+            ["a.example", "x.a.example", "b.a.example", "y.b.a.example", "c.example", "x.c.example", "z.example"];
+        let segments = ["a", "A", "b", "B", "c", "d", "q"];
+        let mut paths = vec![String::from("/")];
+        for one in segments {
+            paths.push(format!("/{one}"));
+            for two in segments {
+                paths.push(format!("/{one}/{two}"));
+                paths.extend(["c", "C", "q"].map(|three| format!("/{one}/{two}/{three}")));
+            }
+        }
+        let mut all = Vec::new();
+        for host in hosts {
+            for method in ["GET", "POST", "DELETE", "LOCK", "PATCH"] {
+                all.extend(paths.iter().map(|path| (method.to_owned(), host.to_owned(), path.clone())));
+            }
+        }
+        all
+    }
+
+    fn change(
+        old: &Policy,
+        new: &Policy,
+        (method, host, path): &(String, String, String),
+    ) -> Option<(Change, String, String)> {
+        let find = |policy: &Policy| find(policy, method, host, path).unwrap().ok();
+        let name = |id: Option<RuleId>| id.map_or_else(|| String::from("none"), rule_name);
+        let (before, after) = (find(old), find(new));
+        let change = match (before, after) {
+            (Some(before), Some(after)) => permission::compare(old.rules.rule(before), new.rules.rule(after))?,
+            (None, None) => return None,
+            (None, Some(_)) => Change::Weaker,
+            (Some(_), None) => Change::Stricter,
+        };
+        Some((change, name(before), name(after)))
+    }
+
+    /// Whatever differs for some request is reported, and whatever is reported differs for its examples.
+    #[test]
+    fn differences_are_those_of_all_requests() {
+        let requests = requests();
+        let mut reported = 0;
+        for seed in 1..=200 {
+            let mut random = Random::nth(seed);
+            let old: Vec<Value> = (0..random.index(5) + 1).map(|_| rule(&mut random)).collect();
+            let mut new = old.clone();
+            for _ in 0..=random.index(2) {
+                let place = random.index(new.len());
+                match random.index(3) {
+                    0 => new[place] = rule(&mut random),
+                    1 => new.insert(place, rule(&mut random)),
+                    _ => new.rotate_left(1),
+                }
+            }
+            let documents = [document(&old), document(&new)];
+            let universe = Representatives::of(&[&documents[0], &documents[1]]);
+            let [old, new] = documents.each_ref().map(policy);
+            let found = differences(&old, &new, &universe).unwrap();
+            reported += found.len();
+            let kinds: Vec<_> =
+                found.iter().map(|found| (found.change, found.old.rule.clone(), found.new.rule.clone())).collect();
+            for request in &requests {
+                if let Some(kind) = change(&old, &new, request) {
+                    assert!(kinds.contains(&kind), "seed {seed}: {request:?} {kind:?} of {kinds:?}\n{documents:?}");
+                }
+            }
+            for difference in &found {
+                for example in &difference.examples {
+                    let example = example.replace("any other method,", OTHER_METHOD);
+                    let (method, target) = example.split_once(' ').unwrap();
+                    let (host, path) = target.split_at(target.find('/').unwrap());
+                    let host = if host.is_empty() { "another-host.invalid" } else { host };
+                    let request = (method.to_owned(), host.to_owned(), path.to_owned());
+                    let kind = (difference.change, difference.old.rule.clone(), difference.new.rule.clone());
+                    assert_eq!(change(&old, &new, &request), Some(kind), "seed {seed}: {example}\n{documents:?}");
+                }
+            }
+        }
+        assert!(reported > 300, "only {reported} differences: the policies are too much alike");
+    }
+
+    #[test]
+    fn direction_of_a_change_follows_from_the_requirements() {
+        let compare = |old: Value, new: Value| {
+            let [old, new] = [old, new].map(|rule| policy(&document(&[rule])));
+            let first = |policy: &Policy| find(policy, "GET", "h", "/").unwrap().unwrap();
+            permission::compare(old.rules.rule(first(&old)), new.rules.rule(first(&new)))
+        };
+        let require = |require: Value| json!({ "require": require });
+        let scopes = |scopes: &[&str]| require(json!({ "scopes": scopes }));
+        assert_eq!(compare(scopes(&["a", "b"]), scopes(&["b", "a"])), None);
+        assert_eq!(compare(scopes(&["a", "b"]), scopes(&["a"])), Some(Change::Weaker));
+        assert_eq!(compare(scopes(&["a"]), scopes(&["a", "b"])), Some(Change::Stricter));
+        assert_eq!(compare(scopes(&["a"]), scopes(&["b"])), Some(Change::Different));
+        assert_eq!(compare(scopes(&["a"]), require(json!({ "any_scope": ["a", "b"] }))), Some(Change::Weaker));
+        assert_eq!(compare(scopes(&["a"]), json!({})), Some(Change::Weaker));
+        assert_eq!(compare(json!({}), json!({ "access": "public" })), Some(Change::Weaker));
+        assert_eq!(compare(json!({ "access": "deny" }), scopes(&["a"])), Some(Change::Weaker));
+        assert_eq!(compare(scopes(&["a"]), json!({ "access": "deny" })), Some(Change::Stricter));
+        let groups = |groups: &[&str]| require(json!({ "groups": groups }));
+        assert_eq!(compare(groups(&["a"]), groups(&["a", "b"])), Some(Change::Weaker));
+        let age = |age: &str| require(json!({ "max_age": age }));
+        assert_eq!(compare(age("15m"), age("5m")), Some(Change::Stricter));
+        let reported = json!({ "require": { "scopes": ["a"] }, "report_only": true });
+        assert_eq!(compare(reported.clone(), json!({})), None);
+        assert_eq!(compare(scopes(&["a"]), reported), Some(Change::Weaker));
+    }
 }

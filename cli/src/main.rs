@@ -21,6 +21,9 @@ mod permission;
 mod plugin;
 mod policy_tests;
 mod positions;
+#[cfg(test)]
+#[path = "../../tests/random/mod.rs"]
+mod random;
 mod representatives;
 mod request;
 mod secrets;

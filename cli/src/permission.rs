@@ -26,13 +26,14 @@ fn terms(requirement: &Requirement) -> String {
 }
 
 fn term(term: &Term) -> String {
-    match term {
-        Term::Not(inner) => format!("not ({})", terms(inner)),
-        Term::AnyOf(alternatives) => {
-            alternatives.iter().map(|inner| format!("({})", terms(inner))).collect::<Vec<_>>().join(" or ")
-        }
-        Term::Condition(program) => format!("condition {}", program.source()),
-        other => expected(other).map(|(name, values)| format!("{name} {values}")).unwrap_or_default(),
+    if let Some((name, values)) = expected(term) {
+        return format!("{name} {values}");
+    }
+    let inner: Vec<String> = term.inner().iter().map(|inner| format!("({})", terms(inner))).collect();
+    match term.condition() {
+        Some(condition) => format!("condition {}", condition.source()),
+        None if matches!(term, Term::Not(_)) => format!("not {}", inner.concat()),
+        None => inner.join(" or "),
     }
 }
 

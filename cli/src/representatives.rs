@@ -33,17 +33,39 @@ impl Representatives {
         found.paths.extend([String::from("/"), BELOW_PATH.to_owned()]);
         let rules = documents.iter().filter_map(|document| document.get("rules")?.as_array()).flatten();
         let mut methods: BTreeSet<String> = BTreeSet::new();
+        let mut any_case: Vec<String> = Vec::new();
         for matched in rules.filter_map(|rule| rule.get("match")) {
             found.hosts.extend(hosts(matched));
             methods.extend(strings(matched, "methods"));
             let (paths, is_complete) = paths(matched);
+            if ignores_case(matched) {
+                any_case.extend(paths.iter().cloned());
+            }
             found.paths.extend(paths);
             found.is_incomplete |= !is_complete;
         }
+        found.add_spellings(&any_case);
         let usual = USUAL_METHODS.iter().map(|method| (*method).to_owned());
         let named = methods.into_iter().filter(|method| !USUAL_METHODS.contains(&method.as_str()));
         found.methods = usual.chain(named).chain([OTHER_METHOD.to_owned()]).collect();
         found
+    }
+
+    /// Adds the paths that ignore case as they begin in other patterns: one rule may be for `/Api`, and another for
+    /// `/api/orders` in any case.
+    fn add_spellings(&mut self, any_case: &[String]) {
+        let mut spellings = Vec::new();
+        for start in &self.paths {
+            for path in any_case {
+                if let Some((other, rest)) = path.split_at_checked(start.len())
+                    && other != start
+                    && other.eq_ignore_ascii_case(start)
+                {
+                    spellings.push(format!("{start}{rest}"));
+                }
+            }
+        }
+        self.paths.extend(spellings);
     }
 }
 
@@ -59,7 +81,7 @@ pub fn hosts(matched: &Value) -> Vec<String> {
 /// Representatives of the path pattern of a match, the most general first, and whether they stand for all of its paths.
 pub fn paths(matched: &Value) -> (Vec<String>, bool) {
     let text = |name: &str| matched.get(name).and_then(Value::as_str);
-    let ignores_case = matched.get("ignore_case").and_then(Value::as_bool).unwrap_or_default();
+    let ignores_case = ignores_case(matched);
     let (mut found, is_complete) = if let Some(path) = text("path") {
         (vec![path.to_owned()], true)
     } else if let Some(prefix) = text("path_prefix") {
@@ -77,6 +99,10 @@ pub fn paths(matched: &Value) -> (Vec<String>, bool) {
         found.extend(upper);
     }
     (found, is_complete)
+}
+
+fn ignores_case(matched: &Value) -> bool {
+    matched.get("ignore_case").and_then(Value::as_bool).unwrap_or_default()
 }
 
 fn strings(matched: &Value, name: &str) -> Vec<String> {

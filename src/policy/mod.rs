@@ -30,8 +30,6 @@ mod token_kind;
 pub mod token_source;
 pub mod validate;
 
-use std::collections::BTreeSet;
-
 use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead};
 
 pub use crate::cel::{Attribute, AttributeValues};
@@ -88,7 +86,7 @@ pub struct Policy {
 
 impl Policy {
     /// The host's names for the upstreams of callouts, each once.
-    pub fn upstreams(&self) -> BTreeSet<&str> {
+    pub fn upstreams(&self) -> Vec<&str> {
         let keys = self.providers.iter().filter_map(|(_, provider)| match &provider.keys {
             KeyOrigin::Remote(keys) => keys.address.upstream(),
             KeyOrigin::Inline(_) | KeyOrigin::IntrospectionOnly => None,
@@ -96,7 +94,13 @@ impl Policy {
         let introspections = self.providers.iter().filter_map(|(_, provider)| provider.introspection.as_ref());
         let introspections = introspections.filter_map(|settings| settings.address.upstream());
         let revocations = self.revocations.as_ref().map(|source| &*source.address.upstream);
-        keys.chain(introspections).chain(revocations).collect()
+        let mut upstreams = Vec::new();
+        for upstream in keys.chain(introspections).chain(revocations) {
+            if !upstreams.contains(&upstream) {
+                upstreams.push(upstream);
+            }
+        }
+        upstreams
     }
 }
 

@@ -167,7 +167,7 @@ impl Term {
         }
     }
 
-    fn condition(&self) -> Option<&Program> {
+    pub fn condition(&self) -> Option<&Program> {
         if let Self::Condition(condition) = self { Some(condition) } else { None }
     }
 

@@ -259,6 +259,6 @@ fn only_clients_with_the_debug_secret_get_the_reason_and_backend_and_log_never_s
     let seen = format!("{:?}", gateway.backend.requests());
     assert!(!seen.contains(SECRET) && !seen.to_lowercase().contains("debug"), "{seen}");
     let log = gateway.envoy.log();
-    assert!(log.contains("responses.debug is on") && !log.contains(SECRET));
+    assert!(log.contains("[debug_responses] $.responses.debug: ") && !log.contains(SECRET));
     gateway.assert_no_trap();
 }

@@ -16,6 +16,7 @@ mod envoy_settings;
 mod explain;
 mod import;
 mod init;
+mod matrix;
 mod nginx;
 mod policy_tests;
 #[path = "../../../tests/random/mod.rs"]
