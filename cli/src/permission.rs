@@ -73,7 +73,7 @@ pub fn compare(old: &Rule, new: &Rule) -> Option<Change> {
     let stricter = new_access > old_access || gains || introspection.is_gt();
     match (weaker, stricter) {
         (false, false) => None,
-        // Whoever passes where everybody is denied passes by a weaker rule, whatever that one requires.
+        // A rule that denies every request is stricter than any other rule.
         _ if old.access == Access::Deny => Some(Change::Weaker),
         _ if new.access == Access::Deny => Some(Change::Stricter),
         (true, false) => Some(Change::Weaker),

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::effects::{Callout, CalloutId, Effect, Effects, Event, LeaseRequest, Report, SharedLimit, SharedRecord};
-use super::{Engine, StatusSources, keys_of, keys_of_mut, leases};
+use super::pipeline::outcome::PendingOn;
+use super::{Engine, StatusSources, StreamId, keys_of, keys_of_mut, leases};
 use crate::callout::{CalloutResult, ResponseFormat};
 use crate::introspection::call::{CALL_RESPONSE, Call, CallNumber, CallResult, Deferral, Purpose};
 use crate::introspection::sharing::SharedResponse;
@@ -81,6 +82,18 @@ impl Engine {
     /// Whether this callout, or the fetch that it belongs to, is still under way.
     pub fn is_under_way(&self, id: CalloutId) -> bool {
         is_under_way(&self.keys, &self.status, id)
+    }
+
+    /// Whether a parked request is pending on what this callout brings.
+    pub fn is_pending_on(&self, stream: StreamId, id: CalloutId) -> bool {
+        match (self.parked.pending_on(stream), id) {
+            (Some(PendingOn::Keys(of) | PendingOn::NewerKeys(of)), CalloutId::Keys(provider, _)) => of == provider,
+            (Some(PendingOn::Introspection { of, about, .. }), CalloutId::Introspection(provider, number)) => {
+                of == provider && self.status.of(of).is_some_and(|introspection| introspection.serves(number, &about))
+            }
+            (Some(PendingOn::Revocations), CalloutId::Revocations(_)) => true,
+            _ => false,
+        }
     }
 
     /// The newest known sequence number of a response about the token of a call. `None` if the call has ended.

@@ -243,6 +243,11 @@ impl Parked {
         }
     }
 
+    /// What a request is pending on.
+    pub(super) fn pending_on(&self, stream: StreamId) -> Option<PendingOn> {
+        self.requests.get(&stream).map(|waiting| waiting.pending_on)
+    }
+
     /// Removes a request with what it is pending on.
     pub(super) fn take_pending(&mut self, stream: StreamId) -> Option<(Request<'static>, PendingOn, Deadline)> {
         self.take(stream).map(|waiting| (waiting.request, waiting.pending_on, waiting.deadline))

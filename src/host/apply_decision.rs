@@ -3,14 +3,19 @@
 use crate::engine::response::host_error_response;
 use crate::engine::{Decision, Verdict};
 use crate::host::host_error::HostError;
-use crate::host::host_interface::Host;
+use crate::host::host_interface::{Host, ResponseBody};
 use crate::host::metrics::Metrics;
 use crate::host::stream_state::StreamState;
 use crate::http::{HeadEdits, LocalResponse};
 
 /// Applies a decision to the stream of the effective context. The caller continues or resumes the stream only if the
 /// result is [`StreamState::Allowed`].
-pub(super) fn apply_decision(decision: &Decision, host: &dyn Host, metrics: &Metrics) -> StreamState {
+pub(super) fn apply_decision(
+    decision: &Decision,
+    host: &dyn Host,
+    metrics: &Metrics,
+    body: ResponseBody,
+) -> StreamState {
     // Before the response, because the response ends the request and the access log should show the reason.
     let filter_state = host.set_filter_state(&decision.filter_state);
     match &decision.verdict {
@@ -32,7 +37,10 @@ pub(super) fn apply_decision(decision: &Decision, host: &dyn Host, metrics: &Met
             }
             metrics.count_decision(&decision.audit);
             log_decision(decision);
-            send_response(response, host)
+            match body {
+                ResponseBody::Kept => send_response(response, host),
+                ResponseBody::Dropped => send_response(&LocalResponse { body: Vec::new(), ..response.clone() }, host),
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use proxy_wasm::hostcalls;
 
 use crate::engine::{Callout, Decision, Effect, Event, Report, StreamId};
 use crate::host::apply_decision::{apply_decision, reject};
+use crate::host::host_interface::ResponseBody;
 use crate::host::log::{log_fetch, log_suppressed};
 use crate::host::root_state::RootState;
 use crate::host::stream_state::{ParkedStream, StreamState};
@@ -21,8 +22,18 @@ impl RootState {
         self.effects.borrow_mut().extend(effects.into_iter().flatten());
     }
 
-    /// Carries out all effects, and those that follow from them.
+    /// Carries out all effects in a callback of the root, and those that follow from them.
     pub(super) fn carry_out(&self) {
+        self.carry_out_in(None);
+    }
+
+    /// The same in a callback of a request, which sends no callout but the one that it waits for: a response to the request
+    /// cancels its callouts, and nginx then uses freed memory if it is resolving the name of one.
+    pub(super) fn carry_out_for(&self, stream: StreamId) {
+        self.carry_out_in(Some(stream));
+    }
+
+    fn carry_out_in(&self, request: Option<StreamId>) {
         let (mut next_tick, mut is_news) = (None, false);
         while let Some(effect) = self.next_effect() {
             match effect {
@@ -34,6 +45,9 @@ impl RootState {
                 }
                 Effect::Decide(stream, decision) => self.streams.keep(stream, decision),
                 Effect::AcquireLease(id, request) => self.acquire_lease(id, &request),
+                Effect::Callout(callout) if request.is_some_and(|stream| !self.is_pending_on(stream, &callout)) => {
+                    self.defer(callout);
+                }
                 Effect::Callout(callout) => self.send(&callout),
                 Effect::TickAt(at) => next_tick = Some(at),
             }
@@ -60,7 +74,7 @@ impl RootState {
         self.metrics.count_report(&report);
     }
 
-    fn send(&self, callout: &Callout) {
+    pub(super) fn send(&self, callout: &Callout) {
         match self.host.get().dispatch(callout) {
             Ok(number) => self.callouts.insert(number, callout),
             Err(error) => self.handle(Event::CalloutDone(callout.id, Err(error))),
@@ -77,7 +91,7 @@ impl RootState {
             return;
         }
         let host = self.host.get();
-        state.set(apply_decision(decision, host, &self.metrics));
+        state.set(apply_decision(decision, host, &self.metrics, ResponseBody::Kept));
         self.metrics.time_parked(clock::now().since(parked_at));
         if state.get() == StreamState::Allowed
             && let Err(error) = host.resume_request()

@@ -16,6 +16,13 @@ use crate::http::{HeadEdits, LocalResponse, RequestHead};
 /// A function of the host that takes and returns bytes; `None`: it failed.
 pub(super) type HostFunction = fn(&[u8]) -> Option<Vec<u8>>;
 
+/// Whether a local response has its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ResponseBody {
+    Kept,
+    Dropped,
+}
+
 /// A kind of host.
 pub(super) trait Host {
     /// Whether workers share data, and wake each other by queues.
@@ -66,6 +73,11 @@ pub(super) trait Host {
     /// Whether a rejected configuration ends the worker, with the port still open. Then the filter accepts it and rejects
     /// every request.
     fn dies_of_rejected_configuration(&self) -> bool;
+
+    /// What a local response has in the callback of a callout that got no response.
+    fn body_after_failed_callout(&self) -> ResponseBody {
+        ResponseBody::Kept
+    }
 
     /// Why a configuration cannot work on this host; one message for each reason.
     fn unsupported(&self, loaded: &Loaded) -> Vec<&'static str>;

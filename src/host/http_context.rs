@@ -6,9 +6,10 @@ use std::rc::Rc;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::engine::{AttributeValues, Event, RequestOutcome, StreamId};
+use crate::engine::{AttributeValues, CalloutId, Event, RequestOutcome, StreamId};
 use crate::host::apply_decision::{apply_decision, reject, send_response};
 use crate::host::host_error::HostError;
+use crate::host::host_interface::ResponseBody;
 use crate::host::root_state::RootState;
 use crate::host::stream_state::{ParkedStream, StreamState};
 use crate::host::{clock, headers};
@@ -21,13 +22,21 @@ pub(super) struct FilterStream {
     id: StreamId,
     shared: Rc<RootState>,
     state: Rc<Cell<StreamState>>,
+    /// Whether its last callout was an introspection call and got no response.
+    callout_failed: Cell<bool>,
     /// Whether the response is withheld from the client.
     is_withheld: bool,
 }
 
 impl FilterStream {
     pub(super) fn new(context_id: u32, shared: Rc<RootState>) -> Self {
-        Self { id: StreamId(context_id), shared, state: Rc::new(Cell::new(StreamState::Pending)), is_withheld: false }
+        Self {
+            id: StreamId(context_id),
+            shared,
+            state: Rc::new(Cell::new(StreamState::Pending)),
+            callout_failed: Cell::new(false),
+            is_withheld: false,
+        }
     }
 
     /// The result of every callback: continue only if the request is allowed.
@@ -54,16 +63,20 @@ impl Drop for FilterStream {
 impl Context for FilterStream {
     fn on_http_call_response(&mut self, token_id: u32, num_headers: usize, body_size: usize, _num_trailers: usize) {
         let was_pending = self.state.get() == StreamState::Pending;
+        let sent = self.shared.callouts.sent();
         if let Some((callout, format)) = self.shared.callouts.take(token_id) {
             let result = self.shared.host.get().read_response(num_headers, body_size, format);
+            // The others have no body.
+            let is_post = matches!(callout, CalloutId::Introspection(..));
+            self.callout_failed.set(is_post && result.is_err());
             self.shared.handle(Event::CalloutDone(callout, result));
-            self.shared.carry_out();
+            self.shared.carry_out_for(self.id);
         }
         if !was_pending {
             return;
         }
         self.apply_own_decision();
-        if self.state.get() == StreamState::Pending {
+        if self.state.get() == StreamState::Pending && self.shared.callouts.sent() == sent {
             self.wait_for_own_callout();
         }
         // The host forwards a request whose callback ends without a response or another callout.
@@ -98,7 +111,7 @@ impl HttpContext for FilterStream {
         }
         match outcome {
             Some(RequestOutcome::Decision(decision)) => {
-                self.state.set(apply_decision(&decision, host, &self.shared.metrics));
+                self.state.set(apply_decision(&decision, host, &self.shared.metrics, ResponseBody::Kept));
                 // The duration is zero if the clock was set back in the meantime.
                 self.shared.metrics.time_decision(clock::since_epoch().saturating_sub(started_at));
             }
@@ -174,11 +187,15 @@ impl FilterStream {
     fn wait_for_own_callout(&self) {
         let sent = self.shared.callouts.sent();
         self.shared.handle(Event::Tick);
-        self.shared.carry_out();
+        self.shared.carry_out_for(self.id);
+        if let Some(callout) = self.shared.take_deferred_for(self.id) {
+            self.shared.send(&callout);
+            self.shared.carry_out_for(self.id);
+        }
         self.apply_own_decision();
         if self.state.get() == StreamState::Pending && self.shared.callouts.sent() == sent {
             self.shared.handle(Event::GiveUp(self.id));
-            self.shared.carry_out();
+            self.shared.carry_out_for(self.id);
             self.apply_own_decision();
             if self.state.get() == StreamState::Pending {
                 self.reject(HostError::NoOwnCallout);
@@ -188,7 +205,9 @@ impl FilterStream {
 
     fn apply_own_decision(&self) {
         if let Some((decision, parked_at)) = self.shared.streams.take_decided(self.id) {
-            self.state.set(apply_decision(&decision, self.shared.host.get(), &self.shared.metrics));
+            let host = self.shared.host.get();
+            let body = if self.callout_failed.get() { host.body_after_failed_callout() } else { ResponseBody::Kept };
+            self.state.set(apply_decision(&decision, host, &self.shared.metrics, body));
             self.shared.metrics.time_parked(clock::now().since(parked_at));
         }
     }

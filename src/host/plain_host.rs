@@ -22,7 +22,7 @@ use crate::config::Loaded;
 use crate::encoding::{hex, percent_escape};
 use crate::engine::{Entropy, FilterStateValues};
 use crate::host::host_error::HostError;
-use crate::host::host_interface::{Host, HostFunction};
+use crate::host::host_interface::{Host, HostFunction, ResponseBody};
 use crate::host::{callouts, clock, headers};
 use crate::http::{HeadEdits, HeaderEdit, HeaderName, HeaderValue, LocalResponse, RequestHead};
 
@@ -75,6 +75,11 @@ impl Host for PlainHost {
 
     fn resumes_from_root(&self) -> bool {
         false
+    }
+
+    /// nginx reuses the buffer of a callout's body for that of the response, and closes the connection without a response.
+    fn body_after_failed_callout(&self) -> ResponseBody {
+        if self.is_nginx { ResponseBody::Dropped } else { ResponseBody::Kept }
     }
 
     fn dies_of_rejected_configuration(&self) -> bool {

@@ -29,6 +29,7 @@ impl FilterRoot {
     /// Nobody here waits for what is looked up any more: other workers may make these lookups.
     fn give_up_lookups(&self) {
         self.shared.callouts.forget();
+        self.shared.take_deferred();
         self.shared.leases.release_all();
     }
 
@@ -141,6 +142,7 @@ impl RootContext for FilterRoot {
             self.shared.wake_ups.confirm();
             self.shared.adopt_shared();
         }
+        self.shared.take_deferred().iter().for_each(|callout| self.shared.send(callout));
         self.shared.handle(Event::Tick);
         self.shared.carry_out();
         self.shared.reporter.report(&self.shared.metrics, |now| self.shared.with_engine(|engine| engine.stats(now)));

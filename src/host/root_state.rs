@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::engine::{Effect, Engine};
+use crate::engine::{Callout, Effect, Engine, StreamId};
 use crate::host::callouts::Callouts;
 use crate::host::gauges::Reporter;
 use crate::host::host_interface::Host;
@@ -27,6 +27,8 @@ pub(super) struct RootState {
     pub(super) callouts: Callouts,
     /// The leases that this worker holds.
     pub(super) leases: Leases,
+    /// Callouts that began in the callback of a request which does not wait for them: the root sends them.
+    deferred: RefCell<Vec<Callout>>,
     /// The effects to carry out.
     pub(super) effects: RefCell<VecDeque<Effect>>,
     /// How this root is woken by others and by itself.
@@ -50,6 +52,7 @@ impl RootState {
             engine: RefCell::default(),
             callouts: Callouts::default(),
             leases: Leases::default(),
+            deferred: RefCell::default(),
             effects: RefCell::default(),
             wake_ups: WakeUps::default(),
             streams: ParkedStreams::default(),
@@ -63,6 +66,28 @@ impl RootState {
     /// Borrows the engine for one call that makes no host call; `None` without a configuration.
     pub(super) fn with_engine<T>(&self, act: impl FnOnce(&mut Engine) -> T) -> Option<T> {
         self.engine.borrow_mut().as_mut().map(act)
+    }
+
+    /// Leaves a callout to the next tick of the root.
+    pub(super) fn defer(&self, callout: Callout) {
+        self.deferred.borrow_mut().push(callout);
+    }
+
+    /// The callouts that were left to the root.
+    pub(super) fn take_deferred(&self) -> Vec<Callout> {
+        self.deferred.take()
+    }
+
+    /// The callout that was left to the root and that a request waits for.
+    pub(super) fn take_deferred_for(&self, stream: StreamId) -> Option<Callout> {
+        let mut deferred = self.deferred.borrow_mut();
+        let is_awaited = |callout: &Callout| self.is_pending_on(stream, callout);
+        let place = deferred.iter().position(is_awaited)?;
+        Some(deferred.remove(place))
+    }
+
+    pub(super) fn is_pending_on(&self, stream: StreamId, callout: &Callout) -> bool {
+        self.with_engine(|engine| engine.is_pending_on(stream, callout.id)).unwrap_or_default()
     }
 
     /// Asks for a tick of the root: fetches must be begun there, and a request cannot wait for the

@@ -135,6 +135,12 @@ impl ProviderIntrospection {
         CallEnd::of(CallResult::TakenOver, vec![subject.digest])
     }
 
+    /// Whether this call is about the token, or brings the address of the endpoint.
+    pub fn serves(&self, number: CallNumber, token: &TokenDigest) -> bool {
+        self.endpoint.document(number).is_some()
+            || self.queue.in_flight(number).is_some_and(|call| call.subject.digest == *token)
+    }
+
     /// The newest number that this worker knows of a response about the token of this call; `None`: the call has ended.
     pub fn newest_sequence(&self, number: CallNumber) -> Option<Sequence> {
         let call = self.queue.in_flight(number)?;

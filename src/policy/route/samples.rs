@@ -136,7 +136,7 @@ impl Parser<'_> {
     }
 }
 
-/// Characters that an escape stands for.
+/// The characters of an escape.
 fn escaped(character: char) -> Option<&'static str> {
     match character {
         'd' => Some("09"),

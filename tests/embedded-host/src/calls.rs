@@ -201,6 +201,12 @@ impl Call<'_> {
             "proxy_send_local_response" | "proxy_continue_stream" if self.is_root_of_nginx() => {
                 Err(Error::new("the worker ends: a root releases a request"))
             }
+            "proxy_send_local_response" if self.cancels_callouts_of_nginx() => {
+                Err(Error::new("the worker may end: a local response cancels a callout that the host is resolving"))
+            }
+            "proxy_send_local_response" if self.loses_response_of_nginx() => {
+                Err(Error::new("the connection closes: the response reuses the buffer of a callout without a response"))
+            }
             "proxy_send_local_response" => Ok(self.reply()),
             "proxy_continue_stream" => Ok(self.world().effective_stream().map_or(Status::BadArgument, |stream| {
                 stream.resumed += 1;
@@ -408,6 +414,19 @@ impl Call<'_> {
         Status::Ok
     }
 
+    /// nginx cancels the callouts of a request that gets a local response, and frees what it resolves their names with.
+    fn cancels_callouts_of_nginx(&mut self) -> bool {
+        let world = self.world();
+        world.behavior.is_nginx && world.effective_stream().is_some_and(|stream| !stream.open_callouts.is_empty())
+    }
+
+    /// In nginx a body of a local response takes the buffer of a callout's body, which is released when its callback ends.
+    fn loses_response_of_nginx(&mut self) -> bool {
+        let has_body = !self.bytes(3).is_empty();
+        let world = self.world();
+        world.behavior.is_nginx && has_body && world.effective_stream().is_some_and(|stream| stream.has_lost_post)
+    }
+
     fn callout(&mut self) -> Status {
         let (upstream, headers, body) = (self.bytes(0), deserialize(&self.bytes(2)), self.bytes(4));
         for needed in [":method", ":path", ":authority"] {
@@ -430,6 +449,9 @@ impl Call<'_> {
         }
         let token = self.world().behavior.first_callout_token + self.world().callouts_made;
         self.world().callouts_made += 1;
+        if let Some(stream) = self.world().streams.get_mut(&owner) {
+            stream.open_callouts.insert(token);
+        }
         let upstream = String::from_utf8(upstream).expect("a name");
         self.world().callouts.push(Callout { token, owner, upstream, headers, body, timeout });
         self.write(self.number(9), &token.to_le_bytes());

@@ -276,10 +276,16 @@ impl Vm {
         }
         if let Some(stream) = self.world_mut().streams.get_mut(&callout.owner) {
             stream.has_begun_callout = false;
+            stream.open_callouts.remove(&callout.token);
+            let has_response = answer.headers.iter().any(|(name, _)| name == ":status");
+            stream.has_lost_post = !has_response && !callout.body.is_empty();
         }
         self.world_mut().answer = Some(answer);
         self.expect("proxy_on_http_call_response", &[callout.owner, callout.token, headers, body, 0]);
         self.world_mut().answer = None;
+        if let Some(stream) = self.world_mut().streams.get_mut(&callout.owner) {
+            stream.has_lost_post = false;
+        }
         // nginx lets a request go on whose callback ends without a response or another callout.
         let lets_go_on = self.world_mut().behavior.is_nginx && self.trap().is_none();
         if let Some(stream) = self.world_mut().streams.get_mut(&callout.owner)

@@ -116,6 +116,10 @@ pub(crate) struct Stream {
     pub(crate) resumed: usize,
     /// Whether its last callback began a callout of its own.
     pub(crate) has_begun_callout: bool,
+    /// Its callouts that have not ended.
+    pub(crate) open_callouts: BTreeSet<u32>,
+    /// Whether its callout with a body has just ended without a response.
+    pub(crate) has_lost_post: bool,
 }
 
 impl Stream {
@@ -131,6 +135,8 @@ impl Stream {
             forwarded_trailers: Vec::new(),
             resumed: 0,
             has_begun_callout: false,
+            open_callouts: BTreeSet::new(),
+            has_lost_post: false,
         }
     }
 

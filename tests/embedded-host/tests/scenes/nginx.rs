@@ -1,12 +1,15 @@
 //! nginx with ngx_wasm_module: one scene for each way in which it was measured to differ. The host of these scenes ends the
 //! worker, forwards or hides what nginx does.
 
+use std::time::Duration;
+
 use embedded_host::{
-    Action, CalloutResponse, Fault, FaultyCalls, Fields, HostBehavior, Outcome, REQUEST_LINE_HOST, Status, Vm,
+    Action, Callout, CalloutResponse, Fault, FaultyCalls, Fields, HostBehavior, Outcome, REQUEST_LINE_HOST, RootId,
+    Status, Vm,
 };
 use serde_json::json;
 
-use super::signing::{SigningKey, payload};
+use super::signing::{SigningKey, payload, with};
 use super::{
     NOW, configured, fetch_keys, fetched_keys, fields, forwarded, good_token, inline_keys, published, status,
     with_keys, with_token,
@@ -316,4 +319,79 @@ fn a_rejected_configuration_is_accepted_and_rejects_every_request() {
     let (mut vm, root) = configured(HostBehavior::nginx(), &forwarding);
     let stream = vm.request(root, with_token(&good_token()));
     assert_eq!(forwarded(&vm, stream, "x-user-id"), ["alice@acme.com"]);
+}
+
+/// Keys of two providers, introspection and a revocation list, none of which is held.
+fn started_cold() -> (Vm, RootId) {
+    let behavior = HostBehavior { environment: &["SECRET=hunter2"], ..HostBehavior::nginx() };
+    let mut document = fetched_keys();
+    document["providers"]["other"] = json!({ "issuer": "https://other.example", "audiences": ["api"],
+        "upstream": "other.example:443", "jwks": { "uri": "https://other.example/keys" } });
+    document["providers"]["okta"]["introspection"] = json!({ "client_id": "gateway", "client_secret": { "env": "SECRET" }, "uri": "https://acme.okta.com/introspect" });
+    document["revocations"] = json!({ "uri": "https://lists.example/revoked", "upstream": "lists.example:443" });
+    configured(behavior, &document)
+}
+
+fn callouts(vm: &mut Vm) -> Vec<Callout> {
+    std::iter::from_fn(|| vm.take_callout()).collect()
+}
+
+fn path(callout: &Callout) -> &str {
+    let path = callout.headers.iter().find(|(name, _)| name == ":path").map(|(_, value)| value.as_slice());
+    std::str::from_utf8(path.unwrap_or_default()).unwrap()
+}
+
+/// A local response cancels all callouts of its request, and the worker dies if the host is resolving one of them.
+#[test]
+fn a_request_sends_only_the_callout_that_it_waits_for() {
+    let (mut vm, root) = started_cold();
+    let stream = vm.request(root, with_token("an-opaque-token"));
+    let own = callouts(&mut vm);
+    assert_eq!(own.iter().map(path).collect::<Vec<_>>(), ["/introspect"]);
+    assert_eq!(own[0].owner, stream.0);
+    // Nobody waits for the others: the root sends them.
+    vm.pass(Duration::from_millis(100));
+    vm.tick(root);
+    let others = callouts(&mut vm);
+    assert!(others.iter().all(|callout| callout.owner == root.0), "{others:?}");
+    let mut paths: Vec<&str> = others.iter().map(path).collect();
+    paths.sort_unstable();
+    assert_eq!(paths, ["/keys", "/oauth2/default/v1/keys", "/revoked"]);
+    vm.answer(&own[0], CalloutResponse::new(200, br#"{"active":false}"#));
+    assert_eq!(status(&vm, stream), 401);
+    for callout in &others {
+        vm.answer(callout, if path(callout) == "/revoked" { revoked_nobody() } else { published() });
+    }
+    let next = vm.request(root, with_token(&good_token()));
+    assert_eq!(forwarded(&vm, next, "x-user-id"), ["alice@acme.com"]);
+}
+
+#[test]
+fn a_request_sends_one_callout_after_the_other() {
+    let (mut vm, root) = started_cold();
+    let stream = vm.request(root, with_token(&good_token()));
+    let keys = callouts(&mut vm);
+    assert_eq!(keys.iter().map(path).collect::<Vec<_>>(), ["/oauth2/default/v1/keys"]);
+    // A request that needs what was left to the root sends it itself.
+    let other =
+        SigningKey::a("k1").token(&with(&payload(NOW), json!({ "iss": "https://other.example", "aud": "api" })));
+    let second = vm.request(root, with_token(&other));
+    let other_keys = callouts(&mut vm);
+    assert_eq!(other_keys.iter().map(|one| (path(one), one.owner)).collect::<Vec<_>>(), [("/keys", second.0)]);
+    vm.answer(&keys[0], published());
+    let list = callouts(&mut vm);
+    assert_eq!(list.iter().map(|one| (path(one), one.owner)).collect::<Vec<_>>(), [("/revoked", stream.0)]);
+    assert_eq!(vm.outcome(stream), Outcome::Waiting);
+    vm.answer(&list[0], revoked_nobody());
+    assert_eq!(forwarded(&vm, stream, "x-user-id"), ["alice@acme.com"]);
+    vm.answer(&other_keys[0], published());
+    assert_eq!(forwarded(&vm, second, "x-user-id"), ["alice@acme.com"]);
+    // Nothing is left to send.
+    vm.pass(Duration::from_millis(100));
+    vm.tick(root);
+    assert_eq!(callouts(&mut vm), []);
+}
+
+fn revoked_nobody() -> CalloutResponse {
+    CalloutResponse::new(200, br#"{"revoked":[]}"#)
 }
