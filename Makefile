@@ -74,7 +74,7 @@ example: $(if $(wildcard examples/$(NAME)/envoy.yaml),$(ENVOY) $(NODE_MODULES) $
 	@target/debug/example $(NAME) $(if $(KEEP),--keep)
 
 # Two at a time: the tests are one long compilation, and beside it the modules are linked on one core and packages are downloaded.
-# Then the end-to-end tests, which wait now and then, and beside them everything else; what measures under load runs alone.
+# Then the end-to-end tests, which wait now and then, and beside them everything else; what runs under load and faults runs alone.
 .PHONY: test
 test: ## Run every test: native, as wasm under Node, and end to end in a real Envoy
 	@$(MAKE) --no-print-directory --jobs=2 BUILD_PACKAGING='$(BUILD_TESTS)' test-programs
@@ -88,12 +88,13 @@ test: ## Run every test: native, as wasm under Node, and end to end in a real En
 		$(call show,"The core's tests as wasm under Node",in-node); \
 		$(call show,"All other tests",other-tests); \
 		$(call show,"The oldest Envoy that we support: $(OLDEST_ENVOY_VERSION)",oldest-envoy); \
-		printf '\033[1m==> %s\033[0m\n' "Under load in Envoy $(ENVOY_VERSION)"; \
-		$(NATIVE_TESTS) --test e2e_load || echo e2e_load >>target/failed; \
+		printf '\033[1m==> %s\033[0m\n' "Under load and faults in Envoy $(ENVOY_VERSION)"; \
+		$(NATIVE_TESTS) $(ALONE) || echo alone >>target/failed; \
 		[ ! -s target/failed ] || { echo "tests failed:" $$(cat target/failed) >&2; exit 1; }
 
 NATIVE_TESTS := cargo test --locked --workspace --no-fail-fast
-OTHER_TESTS := --lib --bins --test '[!e]*' --test 'e2e_[!l]*'
+OTHER_TESTS := --lib --bins --test '[!e]*' --test 'e2e_[!cl]*'
+ALONE := --test e2e_chaos --test e2e_load
 # What a log says beyond the tests that passed.
 show = printf '\033[1m==> %s\033[0m\n' $(1); grep --invert-match ' \.\.\. ok$$' target/$(2).log
 

@@ -124,12 +124,8 @@ impl Connection {
             world.check_response(attempt, &Seen { status: response.status, has_retry_after, body: response.body });
             world.forget(&attempt.id);
             if closes {
-                // The server does not process what was sent after this request (RFC 9112, section 9.6). But an Envoy that
-                // drains was seen to forward such a request to the backend and to close the connection.
-                let (drained, unread): (Vec<_>, Vec<_>) =
-                    batch.attempts[place + 1..].iter().partition(|attempt| may_be_cut(world, attempt));
-                drained.iter().for_each(|attempt| world.report.count(attempt.kind, "connection drained".to_owned()));
-                unread.iter().for_each(|attempt| world.check_unread(attempt));
+                // The server does not process what was sent after this request (RFC 9112, section 9.6).
+                batch.attempts[place + 1..].iter().for_each(|attempt| world.check_unread(attempt));
                 return false;
             }
         }
