@@ -11,6 +11,7 @@ mod effective;
 mod explain;
 mod failure;
 mod fetch;
+mod finding;
 mod gateway;
 mod import;
 mod init;

@@ -41,6 +41,25 @@ pub enum ConfigErrorKind {
     Condition(CompileError),
 }
 
+impl ConfigErrorKind {
+    /// The name of the kind, for programs.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "no_configuration",
+            Self::NotAStringValue => "not_a_string_value",
+            Self::Json(_) => "invalid_json",
+            Self::UnknownField(_) => "unknown_field",
+            Self::UnknownWarning(_) => "unknown_warning",
+            Self::WrongType(_) => "wrong_type",
+            Self::Missing(_) => "missing_field",
+            Self::Invalid(_) => "invalid_value",
+            Self::Keys(_) => "invalid_keys",
+            Self::Variable(_) => "unset_variable",
+            Self::Condition(_) => "invalid_condition",
+        }
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}: ", self.path)?;
