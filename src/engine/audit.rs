@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::engine::bounded_text::{bounded, bounded_list};
 use crate::engine::deny_reason::DenyReason;
+use crate::engine::request_summary::RequestSummary;
 use crate::http::RequestHead;
 use crate::introspection::Freshness;
 use crate::jose::Claim;
@@ -21,22 +23,20 @@ use crate::policy::{
 pub(super) const SCHEMA: u32 = 1;
 /// The longest record in bytes.
 pub const MAX_BYTES: usize = 4096;
-/// The longest string in bytes, as JSON.
-const MAX_TEXT_BYTES: usize = 256;
-/// The limits of a list: bytes in total, and entries.
+/// The limits of lists in bytes.
 const MAX_SCOPES_BYTES: usize = 768;
 const MAX_REQUIRED_SCOPES_BYTES: usize = 512;
-const MAX_LISTED: usize = 64;
-/// The end of a truncated string, and the last entry of a truncated list.
-const CUT: &str = "…";
 
 /// The record of a decision.
 #[derive(Clone, Debug)]
 pub struct AuditRecord {
-    request_id: Option<String>,
+    /// The request, if the record is logged.
+    request: Option<RequestSummary>,
     rule: Option<Rc<str>>,
     requirement: Option<Rc<Requirement>>,
     issued_by: Option<IssuerInfo>,
+    /// The issuer of a JWT of no provider, escaped.
+    unknown_issuer: Option<Rc<str>>,
     outcome: Outcome,
     source: Option<CredentialLocation>,
     verification: Option<Verification>,
@@ -114,6 +114,12 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     would_deny: Option<&'static str>,
@@ -121,6 +127,8 @@ struct Line<'a> {
     provider: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     issuer: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown_issuer: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,12 +154,13 @@ struct Line<'a> {
 }
 
 impl AuditRecord {
-    pub(super) fn new(request_id: Option<String>, rule: &Rule, outcome: Outcome) -> Self {
+    pub(super) fn new(rule: &Rule, outcome: Outcome) -> Self {
         Self {
-            request_id,
+            request: None,
             rule: rule.name.clone(),
             requirement: rule.requirement.clone(),
             issued_by: None,
+            unknown_issuer: None,
             outcome,
             source: None,
             verification: None,
@@ -165,6 +174,17 @@ impl AuditRecord {
     pub(super) fn with_issuer(self, provider: Option<&Provider>, issuer: Option<Rc<str>>) -> Self {
         let issued_by = |provider: &Provider| IssuerInfo { provider: Rc::clone(&provider.name), issuer };
         Self { issued_by: provider.map(issued_by), ..self }
+    }
+
+    /// Sets the issuer that a JWT names, where it is no provider's.
+    #[must_use]
+    pub(super) fn with_unknown_issuer(self, unknown_issuer: Option<Rc<str>>) -> Self {
+        Self { unknown_issuer, ..self }
+    }
+
+    /// Sets the request. To be called for records that are read only: it copies parts of the head.
+    pub(super) fn set_request(&mut self, head: &RequestHead) {
+        self.request = Some(RequestSummary::of(head));
     }
 
     /// Sets the location of the credential.
@@ -185,8 +205,8 @@ impl AuditRecord {
     }
 
     /// Sets whether it is logged. The default is yes.
-    pub(super) const fn set_sampling(&mut self, entry: Sampling) {
-        self.sampling = entry;
+    pub(super) const fn set_sampling(&mut self, sampling: Sampling) {
+        self.sampling = sampling;
     }
 
     pub fn is_logged(&self) -> bool {
@@ -288,11 +308,15 @@ impl AuditRecord {
             schema: SCHEMA,
             decision: self.verdict(),
             reason: self.reason(),
-            request_id: self.request_id.as_deref(),
+            request_id: self.request.as_ref().and_then(|request| request.id.as_deref()),
+            method: self.request.as_ref().and_then(|request| request.method.as_deref()),
+            host: self.request.as_ref().and_then(|request| request.host.as_deref()),
+            path: self.request.as_ref().and_then(|request| request.path.as_deref()),
             rule: self.rule.as_deref().map(bounded),
             would_deny: self.would_deny(),
             provider: self.provider().map(|name| bounded(name)),
             issuer: self.issuer().map(bounded),
+            unknown_issuer: self.unknown_issuer.as_deref(),
             subject: token.and_then(ValidatedToken::subject).map(bounded),
             client: token.and_then(ValidatedToken::client).map(bounded),
             jti: token.and_then(|token| claim(token, "jti")).map(bounded),
@@ -314,65 +338,9 @@ impl AuditRecord {
     }
 }
 
-/// The value of `x-request-id`, if it is short and printable ASCII. It comes from the client.
-pub fn request_id_of(head: &RequestHead) -> Option<String> {
-    let id = head.values("x-request-id").next()?;
-    let plain = !id.is_empty() && id.len() <= 64 && id.iter().all(u8::is_ascii_graphic);
-    plain.then(|| String::from_utf8_lossy(id).into_owned())
-}
-
 fn claim<'a>(token: &'a ValidatedToken, name: &str) -> Option<&'a str> {
     match token.claims().string(name) {
         Claim::Valid(text) => Some(text),
         Claim::Absent | Claim::Malformed => None,
-    }
-}
-
-/// As many strings as the limits allow.
-fn bounded_list<'a>(texts: impl Iterator<Item = &'a str>, capacity: usize) -> Vec<Cow<'a, str>> {
-    let mut listed = Vec::new();
-    let mut capacity = capacity;
-    for text in texts {
-        let text = bounded(text);
-        // With its quotes and comma.
-        let written = text.chars().map(written_bytes).fold(3, usize::saturating_add);
-        match capacity.checked_sub(written) {
-            Some(left) if listed.len().saturating_add(1) < MAX_LISTED => capacity = left,
-            _ => {
-                listed.push(Cow::Borrowed(CUT));
-                break;
-            }
-        }
-        listed.push(text);
-    }
-    listed
-}
-
-/// As much of a string as the limit allows, up to the end of a character.
-fn bounded(text: &str) -> Cow<'_, str> {
-    // Most strings are short.
-    if text.len() <= MAX_TEXT_BYTES / 6 {
-        return Cow::Borrowed(text);
-    }
-    let mut written = 0_usize;
-    let mut cut_at = 0;
-    for (at, character) in text.char_indices() {
-        if written.saturating_add(CUT.len()) <= MAX_TEXT_BYTES {
-            cut_at = at;
-        }
-        written = written.saturating_add(written_bytes(character));
-        if written > MAX_TEXT_BYTES {
-            return Cow::Owned([text.get(..cut_at).unwrap_or_default(), CUT].concat());
-        }
-    }
-    Cow::Borrowed(text)
-}
-
-/// The length of a character in JSON.
-const fn written_bytes(character: char) -> usize {
-    match character {
-        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
-        '\0'..='\u{1f}' => 6,
-        other => other.len_utf8(),
     }
 }

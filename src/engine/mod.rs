@@ -6,6 +6,7 @@
 //! nothing back: [`SignatureVerifier`], [`RsaSigner`] and [`SharedResponses`].
 
 pub mod audit;
+mod bounded_text;
 mod decision;
 pub mod deny_reason;
 mod effects;
@@ -15,6 +16,7 @@ mod log_limit;
 mod lookups;
 mod parked;
 mod pipeline;
+mod request_summary;
 mod resource_metadata;
 pub mod response;
 mod resume;
@@ -158,8 +160,7 @@ impl Engine {
     }
 
     pub fn on_request(&mut self, stream: StreamId, head: &RequestHead, now: UnixTime) -> RequestOutcome {
-        let arrival = self.handle_request(stream, head, None, now);
-        self.sample(arrival, now)
+        self.handle_request(stream, head, None, now)
     }
 
     /// The request again, with the attributes that the engine needed. Some may be unknown to the host.
@@ -170,15 +171,7 @@ impl Engine {
         attributes: AttributeValues,
         now: UnixTime,
     ) -> RequestOutcome {
-        let arrival = self.handle_request(stream, head, Some(attributes), now);
-        self.sample(arrival, now)
-    }
-
-    fn sample(&mut self, mut arrival: RequestOutcome, now: UnixTime) -> RequestOutcome {
-        if let RequestOutcome::Decision(decision) = &mut arrival {
-            decision.audit.set_sampling(self.sampler.sample(&decision.audit, now));
-        }
-        arrival
+        self.handle_request(stream, head, Some(attributes), now)
     }
 
     fn handle_request(
@@ -205,8 +198,8 @@ impl Engine {
     }
 
     fn resources(&mut self, now: UnixTime) -> Resources<'_> {
-        let Self { policy, verifier, keys, token_cache, status, trace, .. } = self;
-        Resources { policy, keys, token_cache, status, verifier: &**verifier, trace: trace.clone(), now }
+        let Self { policy, verifier, keys, token_cache, status, sampler, trace, .. } = self;
+        Resources { policy, keys, token_cache, status, verifier: &**verifier, sampler, trace: trace.clone(), now }
     }
 
     /// The configured name of a provider.

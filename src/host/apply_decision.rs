@@ -8,6 +8,11 @@ use crate::host::metrics::Metrics;
 use crate::host::stream_state::StreamState;
 use crate::http::{HeadEdits, LocalResponse};
 
+/// The reason of responses that no decision made.
+const HOST_ERROR: &str = "host_error";
+/// The reason of responses to requests to the filter itself: readiness and metadata.
+pub(super) const SERVED_BY_FILTER: &str = "served_by_filter";
+
 /// Applies a decision to the stream of the effective context. The caller continues or resumes the stream only if the
 /// result is [`StreamState::Allowed`].
 pub(super) fn apply_decision(
@@ -37,9 +42,12 @@ pub(super) fn apply_decision(
             }
             metrics.count_decision(&decision.audit);
             log_decision(decision);
+            let reason = decision.audit.reason();
             match body {
-                ResponseBody::Kept => send_response(response, host),
-                ResponseBody::Dropped => send_response(&LocalResponse { body: Vec::new(), ..response.clone() }, host),
+                ResponseBody::Kept => send_response(response, reason, host),
+                ResponseBody::Dropped => {
+                    send_response(&LocalResponse { body: Vec::new(), ..response.clone() }, reason, host)
+                }
             }
         }
     }
@@ -54,7 +62,7 @@ fn edit_request(edits: &HeadEdits, host: &dyn Host, clears_route_cache: bool) ->
 /// Rejects the request of the effective context, because the host cannot show it or apply its decision.
 pub(super) fn reject(error: HostError, host: &dyn Host) -> StreamState {
     log::error!("{error}; the request is rejected");
-    send_response(&host_error_response(error.status()), host)
+    send_response(&host_error_response(error.status()), HOST_ERROR, host)
 }
 
 fn log_decision(decision: &Decision) {
@@ -64,9 +72,7 @@ fn log_decision(decision: &Decision) {
 }
 
 /// Sends a local response to the stream of the effective context.
-pub(super) fn send_response(response: &LocalResponse, host: &dyn Host) -> StreamState {
-    if let Err(error) = host.send_response(response) {
-        log::error!("{error}; the request stays paused");
-    }
+pub(super) fn send_response(response: &LocalResponse, reason: &str, host: &dyn Host) -> StreamState {
+    host.send_response(response, reason);
     StreamState::Rejected
 }

@@ -39,8 +39,8 @@ pub(super) fn remove_request_trailer(name: &str) -> Result<(), HostError> {
     removed.map_err(HostError::of("removing a request trailer"))
 }
 
-pub(super) fn send_response(response: &LocalResponse) -> Result<(), HostError> {
-    let headers = response.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let sent = hostcalls::send_http_response(u32::from(response.status), headers, Some(&response.body));
-    sent.map_err(HostError::of("sending a response"))
+/// `details` is for the host, which may show it to whom it wants.
+pub(super) fn send_response(response: &LocalResponse, details: &str) {
+    let headers: Vec<_> = response.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    raw_hostcalls::send_local_response(response.status, details, &headers, &response.body);
 }

@@ -106,9 +106,9 @@ pub(super) trait Host {
         headers::edit_request(edits)
     }
 
-    /// Ends the current request with a response.
-    fn send_response(&self, response: &LocalResponse) -> Result<(), HostError> {
-        headers::send_response(response)
+    /// Ends the current request with a response. The reason is for the access log, never for the client.
+    fn send_response(&self, response: &LocalResponse, reason: &str) {
+        headers::send_response(response, &format!("okta_proxy_wasm{{{reason}}}"));
     }
 
     /// Forwards the current request, which was paused.

@@ -7,7 +7,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::engine::{AttributeValues, CalloutId, Event, RequestOutcome, StreamId};
-use crate::host::apply_decision::{apply_decision, reject, send_response};
+use crate::host::apply_decision::{SERVED_BY_FILTER, apply_decision, reject, send_response};
 use crate::host::host_error::HostError;
 use crate::host::host_interface::ResponseBody;
 use crate::host::root_state::RootState;
@@ -124,7 +124,9 @@ impl HttpContext for FilterStream {
                     self.wait_for_own_callout();
                 }
             }
-            Some(RequestOutcome::LocalResponse(response)) => self.state.set(send_response(&response, host)),
+            Some(RequestOutcome::LocalResponse(response)) => {
+                self.state.set(send_response(&response, SERVED_BY_FILTER, host))
+            }
             Some(RequestOutcome::NeedAttributes(_)) => self.reject(HostError::AttributesRequestedAgain),
             None => self.reject(HostError::NoConfiguration),
         }

@@ -137,11 +137,12 @@ impl Host for PlainHost {
         let _ = hostcalls::set_tick_period(TICK_PERIOD);
     }
 
-    fn send_response(&self, response: &LocalResponse) -> Result<(), HostError> {
+    /// Without the reason: nginx shows details to the client, in the status line.
+    fn send_response(&self, response: &LocalResponse, _reason: &str) {
         let mut marked = response.clone();
         let mark = HeaderName::parse(MARK).zip(MARK_VALUE.with(|value| HeaderValue::parse(value)));
         marked.headers.extend(mark);
-        headers::send_response(&marked)
+        headers::send_response(&marked, "");
     }
 
     /// By a mark that nobody else knows: it is removed here.

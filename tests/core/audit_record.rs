@@ -191,7 +191,7 @@ fn of_tokens(reader: &mut Reader) {
         (headed(json!({ "alg": "ES256", "kid": "k1" })), "algorithm_not_allowed"),
         (SigningKey::a("k9").token(&payload(NOW)), "key_unknown"),
         (token(json!({ "iss": 5 })), "issuer_malformed"),
-        (token(json!({ "iss": "https://evil.example" })), "issuer_unknown"),
+        (token(json!({ "iss": "https://evil.example/\n\u{202e}" })), "issuer_unknown"),
         (token(json!({ "nonce": "x" })), "not_an_access_token"),
         (token(json!({ "aud": null })), "audience_missing"),
         (token(json!({ "aud": 5 })), "audience_malformed"),
@@ -209,7 +209,10 @@ fn of_tokens(reader: &mut Reader) {
         (token(json!({ "account": 1e30 })), "identity_number_inexact"),
     ];
     for (token, expected) in rows {
-        assert_eq!(scene.reason("/", &token), expected);
+        let record = scene.bearer("/", &token).expect("decided at once");
+        assert_eq!(record["reason"], expected);
+        let named = (expected == "issuer_unknown").then_some("https://evil.example/%0A%E2%80%AE");
+        assert_eq!(record.get("unknown_issuer").and_then(Value::as_str), named, "{expected}");
     }
     let mut second = inline();
     second["audiences"] = json!(["api://second"]);
@@ -217,12 +220,14 @@ fn of_tokens(reader: &mut Reader) {
     let ambiguous = two.bearer("/", &token(json!({ "aud": [AUDIENCE, "api://second"] }))).unwrap();
     assert_eq!(
         ambiguous,
-        json!({ "schema": 1, "decision": "deny", "reason": "audience_ambiguous", "source": "header" })
+        json!({ "schema": 1, "decision": "deny", "reason": "audience_ambiguous", "method": "GET",
+            "host": "api.acme.com", "path": "/", "source": "header" })
     );
     let record = scene.request(&[("x-request-id", "7c3d"), ("cookie", &format!("at={good}"))]).unwrap();
     assert_eq!((&record["source"], &record["proof"]), (&json!("cookie"), &json!("cached")), "{record}");
     let record = scene.request(&[(":path", &format!("/?at={good}"))]).unwrap();
     assert_eq!((&record["source"], &record["issuer"]), (&json!("query"), &json!(ISSUER)), "{record}");
+    assert_eq!(scene.request(&[("x-request-id", "7c3d")]).unwrap()["request_id"], "7c3d");
     let bearer = format!("Bearer {good}");
     for (fields, expected) in [
         (&[][..], "token_missing"),
@@ -279,7 +284,8 @@ fn of_rules(reader: &mut Reader) {
     let record = scene.bearer("/scopes", &token(json!({ "scp": ["a", "b"], "acr": "phr" }))).unwrap();
     assert_eq!(
         record,
-        json!({ "schema": 1, "decision": "deny", "reason": "scope_missing", "rule": "scopes", "provider": "okta",
+        json!({ "schema": 1, "decision": "deny", "reason": "scope_missing", "method": "GET", "host": "api.acme.com",
+        "path": "/scopes", "rule": "scopes", "provider": "okta",
         "issuer": ISSUER, "subject": "alice@acme.com", "client": "0oa1client", "jti": "AT.k8vHqQ0p", "scopes": ["a", "b"],
         "required_scopes": ["pay"], "acr": "phr", "source": "header", "proof": "verified" })
     );
@@ -436,6 +442,20 @@ fn every_record_matches_the_schema_and_every_member_of_the_schema_occurs() {
 }
 
 #[test]
+fn records_in_the_documentation_match_the_schema() {
+    let mut reader = Reader::new();
+    let mut found = 0;
+    for page in ["README.md", "docs/troubleshooting.md", "docs/audit-trail.md"] {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        for line in text.lines().filter_map(|line| line.find("{\"schema\":1").and_then(|at| line.get(at..))) {
+            reader.read_line(line);
+            found += 1;
+        }
+    }
+    assert!(found >= 4, "{found} records");
+}
+
+#[test]
 fn every_string_in_a_record_is_bounded() {
     let mut reader = Reader::new();
     let mut configuration = with_requirements();
@@ -478,13 +498,19 @@ fn largest_record_has_at_most_four_kibibytes() {
     let name = "p".repeat(300);
     configuration["providers"] = json!({ name: provider });
     configuration["rules"] =
-        json!([{ "name": "r".repeat(64), "match": { "path": "/" }, "require": { "scopes": scopes } }]);
+        json!([{ "name": "r".repeat(64), "match": { "path_prefix": "/" }, "require": { "scopes": scopes } }]);
     configuration["audit"] = json!({ "denied": "sampled", "sample": 0.999_999_999_999_9 });
     let mut scene = Scene::new(&configuration, &mut reader);
     let claims = json!({ "iss": issuer, "sub": long('s'), "cid": long('c'), "jti": long('j'), "acr": long('a'),
         "scp": scopes.iter().map(|scope| format!("x{scope}")).collect::<Vec<_>>() });
     let id = "\"".repeat(64);
-    let fields = [("x-request-id", &*id), ("authorization", &format!("Bearer {}", token(claims)))];
+    let fields = [
+        (":method", &*"M".repeat(99)),
+        (":authority", &*"h".repeat(999)),
+        (":path", &*"/a".repeat(999)),
+        ("x-request-id", &*id),
+        ("authorization", &format!("Bearer {}", token(claims))),
+    ];
     let record = scene.request(&fields).unwrap();
     let written = record.to_string().len();
     assert!((3000..=MAX_BYTES).contains(&written), "{written} bytes: {record}");

@@ -420,7 +420,8 @@ fn only_listed_clients_are_allowed_where_a_list_is_configured() {
 fn audit_record_names_subject_and_reason_and_bounds_client_input() {
     let bearer =
         format!("Bearer {}", SigningKey::a("k1").token(&with(&payload(NOW), json!({ "sub": "x".repeat(2000) }))));
-    let decision = decide(&one_issuer(), &[("x-request-id", "r-1"), ("authorization", &bearer)]);
+    let logged = with(&one_issuer(), json!({ "audit": { "allowed": "all" } }));
+    let decision = decide(&logged, &[("x-request-id", "r-1"), ("authorization", &bearer)]);
     let record: Value = serde_json::from_str(&decision.audit.to_json()).unwrap();
     assert_eq!(record["schema"], 1);
     assert_eq!(record["decision"], "allow");
@@ -432,7 +433,10 @@ fn audit_record_names_subject_and_reason_and_bounds_client_input() {
 
     let denied = decide(&one_issuer(), &[("x-request-id", "a b\n")]);
     let record: Value = serde_json::from_str(&denied.audit.to_json()).unwrap();
-    assert_eq!(record, json!({ "schema": 1, "decision": "deny", "reason": "token_missing" }));
+    assert_eq!(
+        record,
+        json!({ "schema": 1, "decision": "deny", "reason": "token_missing", "method": "GET", "path": "/accounts" })
+    );
 }
 
 #[test]

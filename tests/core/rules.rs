@@ -219,7 +219,8 @@ fn deny_rule_rejects_every_request_with_any_credential() {
             let decision = gate.decide(&[&[(":method", method), (":path", "/internal/x")], fields].concat());
             assert_eq!((status(&decision), reason(&decision)), (403, "access_denied"));
             assert_eq!((challenge(&decision), error(&decision)), (None, "access_denied".to_owned()));
-            let record = json!({ "schema": 1, "decision": "deny", "reason": "access_denied", "rule": "internal" });
+            let record = json!({ "schema": 1, "decision": "deny", "reason": "access_denied", "method": method,
+                "path": "/internal/x", "rule": "internal" });
             assert_eq!(audit(&decision), record);
         }
     }
@@ -606,7 +607,7 @@ fn report_only_rule_allows_a_valid_token_and_rejects_any_other() {
         assert!(unmet.audit.would_deny().is_some());
         let expected = with(
             &json!({ "schema": 1, "decision": "allow", "reason": "authorized", "would_deny": "scope_missing",
-                "provider": "okta", "issuer": ISSUER, "subject": "alice@acme.com", "client": "0oa1client", "jti": "AT.k8vHqQ0p",
+                "method": "GET", "host": "api.acme.com", "path": "/a", "provider": "okta", "issuer": ISSUER, "subject": "alice@acme.com", "client": "0oa1client", "jti": "AT.k8vHqQ0p",
                 "scopes": ["read:accounts", "write:accounts"], "required_scopes": ["beta"], "source": "header", "proof": "verified" }),
             json!({ "rule": name }),
         );
@@ -721,8 +722,10 @@ fn audit_record_names_the_rule_and_the_rejected_subject() {
     ]));
     let token = token(json!({}));
     let record = json!({ "schema": 1, "decision": "allow", "reason": "no_token_required", "rule": "open" });
+    // It is not logged, so the head is not copied.
     assert_eq!(audit(&gate.get("/open", &token)), record);
-    let refused = json!({ "schema": 1, "decision": "deny", "reason": "scope_missing", "provider": "okta", "issuer": ISSUER,
+    let refused = json!({ "schema": 1, "decision": "deny", "reason": "scope_missing", "method": "GET",
+        "host": "api.acme.com", "path": "/pay", "provider": "okta", "issuer": ISSUER,
         "subject": "alice@acme.com", "client": "0oa1client", "jti": "AT.k8vHqQ0p", "scopes": ["read:accounts", "write:accounts"],
         "required_scopes": ["pay"], "source": "header", "proof": "cached" });
     let first = json!({ "rule": "Pay-1.x_y", "proof": "verified" });
@@ -732,12 +735,13 @@ fn audit_record_names_the_rule_and_the_rejected_subject() {
         with(&refused, json!({ "rule": "Pay-1.x_y" })),
         "when it is known, too"
     );
-    assert_eq!(audit(&gate.get("/nameless", &token)), refused);
+    assert_eq!(audit(&gate.get("/nameless?at=x", &token)), with(&refused, json!({ "path": "/nameless" })));
     // Of a token that is not good nothing is told.
-    let record = json!({ "schema": 1, "decision": "deny", "reason": "signature_invalid", "rule": "Pay-1.x_y",
-        "provider": "okta", "issuer": ISSUER, "required_scopes": ["pay"], "source": "header" });
+    let record = json!({ "schema": 1, "decision": "deny", "reason": "signature_invalid", "method": "GET",
+        "host": "api.acme.com", "path": "/pay", "rule": "Pay-1.x_y", "provider": "okta", "issuer": ISSUER, "required_scopes": ["pay"], "source": "header" });
     assert_eq!(audit(&gate.get("/pay", &SigningKey::b("k1").token(&payload(NOW)))), record);
-    let record = json!({ "schema": 1, "decision": "deny", "reason": "token_missing", "rule": "Pay-1.x_y", "required_scopes": ["pay"] });
+    let record = json!({ "schema": 1, "decision": "deny", "reason": "token_missing", "method": "GET",
+        "host": "api.acme.com", "path": "/pay", "rule": "Pay-1.x_y", "required_scopes": ["pay"] });
     assert_eq!(audit(&gate.get("/pay", "")), record);
 }
 

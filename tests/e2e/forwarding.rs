@@ -144,6 +144,42 @@ fn access_log_has_every_decision_and_no_client_input() {
     gateway.assert_no_trap();
 }
 
+/// From the 401 that a user reports to its reason: the request id of the response, the access log, the audit record.
+#[test]
+fn response_code_details_have_the_reason_and_all_logs_have_the_request_id_of_the_response() {
+    let gateway = Setup { configuration: with_filter_state(), listener: logged, ..Setup::default() }.start();
+    let (alice, expired) = (gateway.alice(), gateway.bent(json!({ "exp": 1 })));
+    let elsewhere = gateway.bent(json!({ "iss": "https://evil.example/\n" }));
+    let rows = [
+        ("/ok", Some(&alice), 200, "via_upstream"),
+        ("/none", None, 401, "okta_proxy_wasm{token_missing}"),
+        ("/expired", Some(&expired), 401, "okta_proxy_wasm{token_expired}"),
+        ("/elsewhere", Some(&elsewhere), 401, "okta_proxy_wasm{issuer_unknown}"),
+        ("/admin/x", Some(&alice), 403, "okta_proxy_wasm{scope_missing}"),
+        ("/ready", None, 200, "okta_proxy_wasm{served_by_filter}"),
+    ];
+    for (path, token, status, details) in rows {
+        let request = Request::get(&format!("{path}?q=secret"));
+        let request = token.map_or(request.clone(), |token| request.bearer(token));
+        let response = request.send(gateway.port());
+        let line = gateway.envoy.wait_for_log(&format!(" {path} code={status} "));
+        assert!(line.contains(&format!(" details={details} ")), "{path}: {line}");
+        let id = response.header("x-request-id").unwrap_or_else(|| panic!("{path}: no request id: {response:?}"));
+        assert!(line.contains(&format!(" request={id} ")), "{path}: {line}");
+        let body = String::from_utf8_lossy(&response.body);
+        assert!(!body.contains("okta_proxy_wasm{"), "{path}: the client gets {body}");
+        if let Some(reason) = details.strip_prefix("okta_proxy_wasm{").filter(|_| status != 200) {
+            let record = gateway.envoy.wait_for_log(&format!("\"request_id\":\"{id}\""));
+            let expected = format!("\"reason\":\"{}\"", reason.trim_end_matches('}'));
+            assert!(record.contains(&expected) && record.contains(&format!("\"path\":\"{path}\"")), "{record}");
+            assert!(record.contains("\"method\":\"GET\"") && !record.contains("secret"), "{record}");
+            let names_issuer = record.contains("\"unknown_issuer\":\"https://evil.example/%0A\"");
+            assert_eq!(names_issuer, path == "/elsewhere", "{record}");
+        }
+    }
+    gateway.assert_no_trap();
+}
+
 fn rbac() -> Value {
     json!({
         "name": "envoy.filters.http.rbac",

@@ -4,11 +4,12 @@ use std::rc::Rc;
 
 use super::outcome::Conclusion;
 use super::request::RequestContext;
-use crate::engine::audit::{AuditRecord, Outcome, request_id_of};
+use crate::engine::audit::{AuditRecord, Outcome};
 use crate::engine::decision::{Decision, Verdict};
 use crate::engine::deny_reason::DenyReason;
 use crate::engine::filter_state::FilterStateValues;
 use crate::engine::response::{Denial, deny_response};
+use crate::engine::sampling::Sampler;
 use crate::engine::token_cache::AuthenticatedToken;
 use crate::http::HeadEdits;
 use crate::policy::{Policy, Remedy};
@@ -18,6 +19,7 @@ pub(super) fn decide(
     context: RequestContext<'_>,
     policy: &Policy,
     conclusion: Conclusion<'_>,
+    sampler: &mut Sampler,
     now: UnixTime,
 ) -> Decision {
     let rule = policy.rules.rule(context.rule);
@@ -47,10 +49,15 @@ pub(super) fn decide(
         }
         Conclusion::Denied(reason) => (Outcome::Denied(reason), deny(reason, Remedy::None, None), None),
     };
-    let audit = AuditRecord::new(request_id_of(&context.head), rule, outcome)
+    let mut audit = AuditRecord::new(rule, outcome)
         .with_issuer(provider, context.issuer)
+        .with_unknown_issuer(context.unknown_issuer)
         .with_source(context.source)
         .with_verification(authenticated.as_ref().map(|(_, verification)| *verification));
+    audit.set_sampling(sampler.sample(&audit, now));
+    if audit.is_logged() || context.trace.is_recording() {
+        audit.set_request(&context.head);
+    }
     let token = authenticated.as_ref().map(|(token, _)| token.as_ref());
     Decision { verdict, filter_state: FilterStateValues::new(&audit, token, policy), audit, trace: context.trace }
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::request::{Request, Token};
 use crate::engine::deny_reason::DenyReason;
+use crate::engine::request_summary::unknown_issuer;
 use crate::engine::trace::{TraceEvent, TracedStep};
 use crate::jose::{Claim, UnverifiedToken};
 use crate::policy::{ClaimFault, KeyOrigin, Policy, SelectedProvider};
@@ -40,6 +41,9 @@ impl Request<'_> {
         trace.record(|| TraceEvent::Jwt { header: token.header().clone(), bytes: text.len() });
         let SelectedProvider { id, provider, issuer } = policy.providers.select(&token).inspect_err(|fault| {
             trace.record(|| TraceEvent::NoProvider { token: Box::new(token.clone()), fault: *fault });
+            if let (ClaimFault::IssuerUnknown, Claim::Valid(issuer)) = (fault, token.claimed_issuer()) {
+                self.context.unknown_issuer = Some(unknown_issuer(issuer));
+            }
         })?;
         trace.record(|| TraceEvent::Provider { provider: id, issuer: Rc::clone(issuer) });
         self.context.issuer = Some(Rc::clone(issuer));

@@ -17,6 +17,7 @@ use std::rc::Rc;
 
 use crate::engine::decision::Decision;
 use crate::engine::deny_reason::DenyReason;
+use crate::engine::sampling::Sampler;
 use crate::engine::token_cache::TokenCache;
 use crate::engine::token_status::StatusSources;
 use crate::engine::trace::{Trace, TraceEvent, TracedStep};
@@ -39,6 +40,7 @@ pub(super) struct Resources<'e> {
     pub(super) token_cache: &'e mut TokenCache,
     pub(super) status: &'e mut StatusSources,
     pub(super) verifier: &'e dyn SignatureVerifier,
+    pub(super) sampler: &'e mut Sampler,
     /// The trace of a new request.
     pub(super) trace: Trace,
     pub(super) now: UnixTime,
@@ -83,7 +85,7 @@ pub(super) fn start<'a>(
         Ok(Extracted::Anonymous(access)) => Conclusion::Anonymous(access),
         Err(reason) => Conclusion::Denied(reason),
     };
-    Outcome::Decided(decide::decide(context, policy, conclusion, now))
+    Outcome::Decided(decide::decide(context, policy, conclusion, resources.sampler, now))
 }
 
 /// Runs the steps after `extract`, for the first time or for a request that was parked.
@@ -98,7 +100,7 @@ pub(super) fn run<'a>(mut request: Request<'a>, resources: &mut Resources<'_>) -
             Err(reason) => Conclusion::Denied(reason),
         },
     };
-    Progress::Decided(decide::decide(request.context, policy, conclusion, now))
+    Progress::Decided(decide::decide(request.context, policy, conclusion, resources.sampler, now))
 }
 
 fn conclude<'p>(request: &mut Request<'_>, resources: &mut Resources<'p>) -> Result<Conclusion<'p>, Stop<'p>> {
@@ -108,10 +110,16 @@ fn conclude<'p>(request: &mut Request<'_>, resources: &mut Resources<'p>) -> Res
 }
 
 /// Denies a request without another step.
-pub(super) fn deny(mut request: Request<'_>, reason: DenyReason, policy: &Policy, now: UnixTime) -> Decision {
+pub(super) fn deny(
+    mut request: Request<'_>,
+    reason: DenyReason,
+    policy: &Policy,
+    sampler: &mut Sampler,
+    now: UnixTime,
+) -> Decision {
     // The event of the signature says it where no newer key verifies it.
     if reason != DenyReason::Token(TokenFault::SignatureInvalid) {
         request.context.trace.record(|| TraceEvent::NotPending(reason));
     }
-    decide::decide(request.context, policy, Conclusion::Denied(reason), now)
+    decide::decide(request.context, policy, Conclusion::Denied(reason), sampler, now)
 }

@@ -35,6 +35,8 @@ pub(super) struct RequestContext<'a> {
     /// The provider and the configured issuer that the token names, verified or not.
     pub(super) provider: Option<ProviderId>,
     pub(super) issuer: Option<Rc<str>>,
+    /// The issuer of a JWT of no provider, escaped and bounded.
+    pub(super) unknown_issuer: Option<Rc<str>>,
     /// Whose share of the introspection calls an unknown token uses.
     pub(super) sender: Sender,
     pub(super) trace: Trace,
@@ -59,6 +61,7 @@ impl<'a> RequestContext<'a> {
             source: None,
             provider: None,
             issuer: None,
+            unknown_issuer: None,
             sender,
             trace,
         }
@@ -86,6 +89,7 @@ impl<'a> RequestContext<'a> {
             source: self.source,
             provider: self.provider,
             issuer: self.issuer,
+            unknown_issuer: self.unknown_issuer,
             sender: self.sender.settled(),
             trace: self.trace,
         }

@@ -408,7 +408,12 @@ impl Call<'_> {
     }
 
     fn reply(&mut self) -> Status {
-        let reply = LocalResponse { status: self.number(0), body: self.bytes(3), headers: deserialize(&self.bytes(5)) };
+        let reply = LocalResponse {
+            status: self.number(0),
+            details: String::from_utf8(self.bytes(1)).expect("details in UTF-8"),
+            body: self.bytes(3),
+            headers: deserialize(&self.bytes(5)),
+        };
         let Some(stream) = self.world().effective_stream() else { return Status::BadArgument };
         stream.replies.push(reply);
         Status::Ok

@@ -27,6 +27,8 @@ pub enum Outcome {
 pub struct LocalResponse {
     /// Its status.
     pub status: u32,
+    /// What Envoy shows in access logs, and nginx in the status line.
+    pub details: String,
     /// Its header fields.
     pub headers: Fields,
     /// Its body.

@@ -288,7 +288,7 @@ impl ProfileVm {
         let outcome = vm.outcome(id);
         let mut expected = expected(&self.kind, &sent, decision);
         // Without a body where the introspection call of this request has just failed.
-        if let (Host::Nginx { .. }, Expected::Response(response), Outcome::Responded(found)) =
+        if let (Host::Nginx { .. }, Expected::Response(response, _), Outcome::Responded(found)) =
             (&self.kind, &mut expected, &outcome)
             && found.body.is_empty()
             && decision.audit.reason().starts_with("introspection_")

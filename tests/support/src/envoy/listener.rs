@@ -189,6 +189,7 @@ impl ListenerOptions {
             "@type": format!("{TYPE}/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"),
             "stat_prefix": self.name,
             "use_remote_address": self.use_remote_address,
+            "always_set_request_id_in_response": true,
             "normalize_path": self.path_normalization,
             "merge_slashes": self.path_normalization,
             "path_with_escaped_slashes_action": escaped_slashes,

@@ -25,8 +25,8 @@ pub enum Host {
 pub enum Expected {
     /// The backend gets these fields, in any order.
     Forwarded(Fields),
-    /// The client gets this response.
-    Response(LocalResponse),
+    /// The client gets this response, for this reason.
+    Response(LocalResponse, &'static str),
     /// The client gets a response of the host's limits: this status.
     Status(u32),
 }
@@ -76,7 +76,7 @@ pub fn expected(host: &Host, sent: &Fields, decision: &Decision) -> Expected {
         }
     }
     let edits = match &decision.verdict {
-        Verdict::Deny(response) => return Expected::Response(response.clone()),
+        Verdict::Deny(response) => return Expected::Response(response.clone(), decision.audit.reason()),
         Verdict::Allow(edits) => edits,
     };
     let mut fields = sent.clone();
@@ -124,7 +124,7 @@ impl Expected {
                 head.sort();
                 *expected == head
             }
-            (Self::Response(expected), Outcome::Responded(response)) => {
+            (Self::Response(expected, reason), Outcome::Responded(response)) => {
                 // How long a client is to wait is random.
                 let comparable = |name: &str, value: &[u8]| {
                     (name.to_owned(), if name == "retry-after" { Vec::new() } else { value.to_vec() })
@@ -135,10 +135,15 @@ impl Expected {
                 let fields = expected.headers.iter();
                 let fields: Fields =
                     fields.map(|(name, value)| comparable(name.as_str(), value.as_str().as_bytes())).collect();
-                u32::from(expected.status) == response.status && expected.body == response.body && fields == headers
+                // nginx shows the details to the client.
+                let details = if *host == Host::Envoy { format!("okta_proxy_wasm{{{reason}}}") } else { String::new() };
+                u32::from(expected.status) == response.status
+                    && expected.body == response.body
+                    && fields == headers
+                    && details == response.details
             }
             (Self::Status(expected), Outcome::Responded(response)) => *expected == response.status,
-            (Self::Forwarded(_) | Self::Response(_) | Self::Status(_), _) => false,
+            (Self::Forwarded(_) | Self::Response(..) | Self::Status(_), _) => false,
         }
     }
 }
