@@ -207,6 +207,38 @@ fn unusable_file_has_another_exit_status_than_a_fault() {
 }
 
 #[test]
+fn invalid_json_has_one_position_and_its_cause() {
+    for (text, expected) in [
+        ("{\n  \"rules\": [1,]\n}", "  -:2:14: $: not valid JSON: a trailing comma; remove it\n"),
+        ("\n\n{\n  // note\n}", "  -:4:3: $: not valid JSON: a comment, which JSON does not have; remove it\n"),
+        (
+            "{\"audit\": {},\n \"audit\": {}}",
+            "  -:2:2: $.audit: duplicate member: remove one of the two; the first one is at line 1, column 2\n",
+        ),
+    ] {
+        let found = run_with_input(&["check", "-"], text);
+        assert!(found.status == 1 && found.stdout.contains(expected), "{}", found.transcript());
+    }
+}
+
+#[test]
+fn every_error_of_a_condition_is_shown_with_a_caret() {
+    let document = r#"{
+  "providers": {"okta": {"okta": {"domain": "acme.okta.com"}, "audiences": ["a"], "upstream": "okta"}},
+  "rules": [{"require": {"condition": "claim.tenant == 'acme' && request.methd == 'GET'"}}]
+}"#;
+    let found = run_with_input(&["check", "-"], document);
+    let expected = "  -:3:26: $.rules[0].require.condition: unknown variable `claim`; did you mean claims?
+    claim.tenant == 'acme' && request.methd == 'GET'
+    ^^^^^
+  -:3:26: $.rules[0].require.condition: unknown attribute `methd`; did you mean request.method?
+    claim.tenant == 'acme' && request.methd == 'GET'
+                                      ^^^^^
+";
+    assert!(found.status == 1 && found.stdout.contains(expected), "{}", found.transcript());
+}
+
+#[test]
 fn completion_script_of_every_shell_names_the_subcommands() {
     for shell in ["bash", "zsh", "fish"] {
         let found = run(&["completions", shell]);
