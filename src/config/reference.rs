@@ -154,6 +154,10 @@ fn object_schema(name: &str, structure: &Structure, constraints: &Value) -> Valu
     for field in &structure.fields {
         let mut value = field.value.clone();
         constraints::merge(&mut value, constraints.pointer(&format!("/fields/{}", field.name)));
+        let has_no_value = field.default().is_none() && field.doc.contains("Default: ");
+        if has_no_value && !required(name).contains(&field.name) && value.get("$ref").is_none() {
+            value = or_null(&value);
+        }
         if let Some(members) = value.as_object_mut() {
             members.insert("description".to_owned(), json!(field.doc));
             members.extend(field.default().map(|default| ("default".to_owned(), default)));
@@ -193,6 +197,26 @@ impl Field {
             Err(_) => (is_string && literal.len() + 2 == text.len() && !literal.contains('`')).then(|| json!(literal)),
         }
     }
+}
+
+/// `null` is the way to write that there is no value.
+fn or_null(schema: &Value) -> Value {
+    let with = |list: &Value, one: Value| -> Value {
+        let list = list.as_array().cloned().unwrap_or_else(|| vec![list.clone()]);
+        list.into_iter().chain([one]).collect()
+    };
+    if let Some(choices) = schema.get("anyOf") {
+        return json!({ "anyOf": with(choices, json!({ "type": "null" })) });
+    }
+    let (Some(members), Some(kind)) = (schema.as_object(), schema.get("type")) else {
+        return json!({ "anyOf": [schema, { "type": "null" }] });
+    };
+    let mut members = members.clone();
+    members.insert("type".to_owned(), with(kind, json!("null")));
+    if let Some(words) = schema.get("enum") {
+        members.insert("enum".to_owned(), with(words, Value::Null));
+    }
+    Value::Object(members)
 }
 
 macro_rules! described {

@@ -376,7 +376,7 @@ fn invalid_rules_are_rejected_each_with_its_path() {
     const ACCESS: &str = "expected one of \"public\", \"optional\", \"token\", \"deny\"";
     const NO_REQUEST: &str = "an empty list: no request would come under this rule";
     const PORT: &str = "write the host without a port; a request's port is not looked at";
-    const METHOD: &str = "expected a method as clients send it, in capitals: `GET`";
+    const METHOD: &str = "expected a method as clients send it, in capitals: `GET`; write \"GET\"";
     const NOT_NORMAL: &str = "paths are compared in normal form: no `.`, `..` or empty segments, no escapes for characters that need none, capitals in the others (`%C3%A9`)";
     const PLACEHOLDER: &str =
         "`*`, `{` and `}` are no placeholders here; use `path_prefix` for whole segments, or `path_regex`";
@@ -420,11 +420,7 @@ fn invalid_rules_are_rejected_each_with_its_path() {
         (of_match(json!({ "hosts": ["a.example", "a.example:443"] })), ".match.hosts[1]", PORT),
         (of_match(json!({ "hosts": ["[::1]:80"] })), ".match.hosts[0]", PORT),
         (of_match(json!({ "methods": [] })), ".match.methods", NO_REQUEST),
-        (
-            of_match(json!({ "methods": ["GET", "get"] })),
-            ".match.methods[1]",
-            "expected a method as clients send it, in capitals: `GET`; write \"GET\"",
-        ),
+        (of_match(json!({ "methods": ["GET", "get"] })), ".match.methods[1]", METHOD),
         (of_match(json!({ "path": "a" })), ".match.path", "a path begins with `/`"),
         (of_match(json!({ "path": "/a?x" })), ".match.path", QUERY),
         (of_match(json!({ "path": "/a/*" })), ".match.path", PLACEHOLDER),
@@ -445,7 +441,9 @@ fn invalid_rules_are_rejected_each_with_its_path() {
     for name in ["", " ", "a b", "a/b", "\u{e9}", "a\n", &long] {
         rows.push((json!({ "name": name }), ".name", NAME));
     }
-    for access in [json!("Public"), json!("jwt"), json!(true), json!("")] {
+    const PUBLIC: &str = "expected one of \"public\", \"optional\", \"token\", \"deny\"; did you mean \"public\"?";
+    rows.push((json!({ "access": "Public" }), ".access", PUBLIC));
+    for access in [json!("jwt"), json!(true), json!("")] {
         rows.push((json!({ "access": access }), ".access", ACCESS));
     }
     for host in ["", "*", "a_b.*", "http://a", "a/b", "127.1"] {
@@ -617,7 +615,7 @@ fn invalid_forwarding_settings_are_rejected() {
             "protected_resources",
             json!([{ "resource": "http://api.acme.com" }]),
             "[0].resource",
-            "a resource is an https URL, such as \"https://api.acme.com/mcp\" (RFC 9728 section 1.2)",
+            "a resource is an https URL, such as \"https://api.acme.com/mcp\" (RFC 9728 section 1.2); begin it with https:// in place of http://",
         ),
         ("protected_resources", json!([{}]), "[0].resource", "missing; write the resource's `https` URL"),
         ("protected_resources", json!([{ "resource": "https://API.acme.com" }]), "[0].resource", host),
