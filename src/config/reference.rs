@@ -155,7 +155,7 @@ fn object_schema(name: &str, structure: &Structure, constraints: &Value) -> Valu
         let mut value = field.value.clone();
         constraints::merge(&mut value, constraints.pointer(&format!("/fields/{}", field.name)));
         let has_no_value = field.default().is_none() && field.doc.contains("Default: ");
-        if has_no_value && !required(name).contains(&field.name) && value.get("$ref").is_none() {
+        if has_no_value && !required(name).contains(&field.name) {
             value = or_null(&value);
         }
         if let Some(members) = value.as_object_mut() {

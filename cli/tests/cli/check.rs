@@ -29,7 +29,8 @@ fn faulty_documents() -> Vec<String> {
     let files = fs::read_dir(root().join("tests/data/faults")).unwrap().map(|entry| entry.unwrap().path());
     let json = files.filter(|path| path.extension().is_some_and(|ending| ending == "json"));
     let mut names: Vec<String> = json.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
-    names.retain(|name| name != "introspection_keys");
+    // The tool replaces bytes that are not UTF-8.
+    names.retain(|name| name != "introspection_keys" && name != "json_not_utf8");
     names.sort();
     assert!(names.len() > 20);
     names
@@ -37,12 +38,12 @@ fn faulty_documents() -> Vec<String> {
 
 /// Without positions in the document: the tool has those in the file.
 fn without_positions(text: &str) -> String {
-    let without = |line: &str| match line.split_once(" at line ") {
-        Some((before, behind)) => {
-            format!("{before}{}\n", behind.split_once(':').map_or("", |(at, _)| &behind[at.len()..]))
-        }
-        None => format!("{line}\n"),
-    };
+    let is_position = |text: &str| text.replace(", column ", "").bytes().all(|byte| byte.is_ascii_digit());
+    let without =
+        |line: &str| match line.split_once(" at line ").map(|(before, behind)| (before, behind.split_once(':'))) {
+            Some((before, Some((position, behind)))) if is_position(position) => format!("{before}:{behind}\n"),
+            _ => format!("{line}\n"),
+        };
     text.lines().map(without).collect()
 }
 
