@@ -21,6 +21,7 @@ pub mod memory;
 pub mod randomness;
 pub mod redacted;
 pub mod sequence;
+pub mod spelling;
 pub mod unix_time;
 pub mod wake_slots;
 

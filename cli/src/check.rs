@@ -4,7 +4,7 @@ mod report;
 
 use std::path::Path;
 
-use okta_proxy_wasm::config;
+use okta_proxy_wasm::config::{self, TextPosition};
 use serde_json::Value;
 
 use crate::arguments::Check;
@@ -57,10 +57,9 @@ fn diagnose(file: &Path, mut plugin: Plugin, secrets: &Secrets, wants_effective:
     let mut findings = Vec::new();
     let mut effective = None;
     let positions = Positions::of(&plugin.text);
-    let position_of = |path: &str, plugin: &Plugin| {
-        let name = plugin.included_file.clone().unwrap_or_else(|| file.display().to_string());
-        positions.find(path, &plugin.origin).map(|position| (name, position))
-    };
+    let file_of = |plugin: &Plugin| plugin.included_file.clone().unwrap_or_else(|| file.display().to_string());
+    let position_of =
+        |path: &str, plugin: &Plugin| positions.find(path, &plugin.origin).map(|position| (file_of(plugin), position));
     let loaded = match config::load(plugin.text.as_bytes(), &secrets.environment(&plugin.document)) {
         Ok(loaded) => {
             effective = wants_effective.then(|| effective::document(&plugin.document, &loaded));
@@ -71,8 +70,14 @@ fn diagnose(file: &Path, mut plugin: Plugin, secrets: &Secrets, wants_effective:
         }
         Err(errors) => {
             for error in errors {
-                let position = position_of(&error.path, &plugin);
-                findings.push(Finding::of_error(error, position));
+                // Invalid JSON has a position in the text, and no path.
+                let locate = |at: TextPosition| positions.at(at.offset, &plugin.origin);
+                let position = match error.position() {
+                    Some(at) => locate(at).map(|position| (file_of(&plugin), position)),
+                    None => position_of(&error.path, &plugin),
+                };
+                let related = error.related().and_then(locate);
+                findings.push(Finding::of_error(error, position, related));
             }
             None
         }

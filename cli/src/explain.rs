@@ -134,7 +134,8 @@ fn read_token(given: &str) -> Result<String, Failure> {
 /// Reads a key set from a file, with the same checks as for a fetched key set.
 fn key_set(path: &Path) -> Result<Value, Failure> {
     let text = input::read(path)?;
-    let rejected = |fault| ConfigError { path: String::from("$"), kind: ConfigErrorKind::Keys(fault) };
+    let rejected =
+        |fault| ConfigError { path: String::from("$"), kind: ConfigErrorKind::Keys(fault), suggestion: None };
     KeySet::parse(&text).map_err(|fault| Failure::of_file(path, rejected(fault)))?;
     serde_json::from_slice(&text).map_err(|_| Failure::of_file(path, "not JSON"))
 }

@@ -30,9 +30,15 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub fn of_error(error: ConfigError, position: Option<FilePosition>) -> Self {
-        let text = error.to_string();
-        let message = text.strip_prefix(&format!("{}: ", error.path)).unwrap_or(&text).to_owned();
+    /// `related` is the second position of the error, in the file.
+    pub fn of_error(error: ConfigError, position: Option<FilePosition>, related: Option<Position>) -> Self {
+        // Without a position of its own, the text has the one in the document.
+        let message = if position.is_some() {
+            error.message(related.map(|Position { line, column }| (line, column)))
+        } else {
+            let text = error.to_string();
+            text.strip_prefix(&format!("{}: ", error.path)).unwrap_or(&text).to_owned()
+        };
         Self {
             severity: Severity::Fault,
             code: error.kind.code(),

@@ -83,6 +83,11 @@ impl Positions {
         Self { by_path: reader.by_path, text: text.to_owned() }
     }
 
+    /// The position of a byte of the document.
+    pub fn at(&self, offset: usize, origin: &Origin) -> Option<Position> {
+        origin.position(&self.text, offset)
+    }
+
     /// The position of the path, or of its closest existing parent: a missing member has none.
     pub fn find(&self, path: &str, origin: &Origin) -> Option<Position> {
         let mut path = path;

@@ -48,7 +48,7 @@ fn package(module: &Path, module_with_every_callback: &Path, folder: &Path) -> R
     let manifest = oci_image::write(&mut dist, "oci", &release, &module)?;
     manifests::write(&mut dist, Path::new("."), &manifest)?;
     kong::write(&mut dist, &read(module_with_every_callback)?)?;
-    dist.write("okta_proxy_wasm.schema.json", format!("{:#}\n", reference::json_schema()).as_bytes())?;
+    dist.write("okta-proxy-wasm.schema.json", format!("{:#}\n", reference::json_schema()).as_bytes())?;
     dist.write("okta_proxy_wasm.cdx.json", sbom::document(&crates, &module).as_bytes())?;
     dist.write("LICENSE", &read(Path::new("LICENSE"))?)?;
     dist.write("THIRD-PARTY-LICENSES", licences::notices(&crates)?.as_bytes())?;

@@ -2,13 +2,15 @@
 
 use regex_lite::RegexBuilder;
 
-use super::check::{Checked, Checker, Type, comparable};
+use super::check::{Checked, Checker, comparable};
 use super::error::{CompileErrorKind as Kind, ErrorAt, error_at};
 use super::network::Network;
 use super::normal_form::never_contains;
 use super::parser::{Expr, ExprKind};
 use super::program::{Comprehension, Constant, Function, Macro, Node, Pattern};
+use super::suggest;
 use super::timestamp::{TimePart, parse_duration, parse_timestamp, parse_zone};
+use super::types::Type;
 
 /// Bounds on the stack, memory and time of a regular expression.
 const MAX_PATTERN_BYTES: usize = 512;
@@ -50,10 +52,10 @@ impl Checker {
         variable: &Expr,
         (filter, step): (Option<&Expr>, &Expr),
     ) -> Result<Checked, ErrorAt> {
-        let range = self.of(range, &[Type::List, Type::Map], "a list or a map")?.node;
+        let range = self.of(range, &[Type::List, Type::Map], "a list or a map").node;
         let (filter, step) = self.with_variable(variable, |checker| {
-            let filter = filter.map(|filter| checker.boolean(filter)).transpose()?;
-            let step = if kind == Macro::Map { checker.any(step)?.node } else { checker.boolean(step)? };
+            let filter = filter.map(|filter| checker.boolean(filter));
+            let step = if kind == Macro::Map { checker.any(step).node } else { checker.boolean(step) };
             Ok((filter, step))
         })?;
         let ty = match kind {
@@ -64,7 +66,7 @@ impl Checker {
     }
 
     fn matches(&mut self, text: &Expr, pattern: &Expr) -> Result<Checked, ErrorAt> {
-        let text = self.of(text, &[Type::String], "a string")?.node;
+        let text = self.of(text, &[Type::String], "a string").node;
         let reject = |hint: &'static str| ErrorAt { offset: pattern.start(), kind: Kind::Pattern(hint) };
         let ExprKind::String(written) = &pattern.kind else {
             return Err(reject("write it as a string literal, so that it is known at start"));
@@ -80,14 +82,17 @@ impl Checker {
     }
 
     fn ip_in(&mut self, address: &Expr, networks: &Expr) -> Result<Checked, ErrorAt> {
-        let address = self.of(address, &[Type::String], "an address")?.node;
+        let address = self.of(address, &[Type::String], "an address").node;
         let listed =
             if let ExprKind::List(items) = &networks.kind { items.iter().map(network).collect() } else { None };
-        let listed: Option<Result<Vec<Network>, ErrorAt>> = listed;
+        let listed: Option<Vec<Result<Network, ErrorAt>>> = listed;
         let node = match listed {
-            Some(networks) => Node::IsInNetworks(Box::new(address), networks?),
+            Some(networks) => {
+                let valid = |network: Result<_, _>| network.map_err(|error| self.errors.push(error)).ok();
+                Node::IsInNetworks(Box::new(address), networks.into_iter().filter_map(valid).collect())
+            }
             None => {
-                let networks = self.of(networks, &[Type::List], "a list of ranges such as ['10.0.0.0/8']")?.node;
+                let networks = self.of(networks, &[Type::List], "a list of ranges such as ['10.0.0.0/8']").node;
                 Node::IsInComputedNetworks(Box::new((address, networks)))
             }
         };
@@ -98,7 +103,7 @@ impl Checker {
         let unknown = |offset: usize| ErrorAt { offset, kind: Kind::TimeZone };
         let of_duration = zone.is_none() && part.of_duration(0).is_some();
         let types: &[Type] = if of_duration { &[Type::Timestamp, Type::Duration] } else { &[Type::Timestamp] };
-        let time = self.of(time, types, "a timestamp such as request.time")?.node;
+        let time = self.of(time, types, "a timestamp such as request.time").node;
         let offset = match zone {
             None => 0,
             Some(Expr { kind: ExprKind::String(zone), offset, .. }) => parse_zone(zone).ok_or(unknown(*offset))?,
@@ -144,23 +149,38 @@ impl Checker {
                 Some(converted) => return converted,
                 None => (Function::Duration, Type::Duration, vec![(of, TO_DURATION)]),
             },
-            _ => return error_at(offset, Kind::UnknownFunction),
+            _ => return self.unknown_function(offset, target, name, arguments),
         };
         self.plain(function, ty, &operands)
+    }
+
+    fn unknown_function(
+        &mut self,
+        offset: usize,
+        target: Option<&Expr>,
+        name: &str,
+        arguments: &[Expr],
+    ) -> Result<Checked, ErrorAt> {
+        // The arguments of what may be a macro have a variable of their own.
+        let arguments = if target.is_none() { arguments } else { &[] };
+        for operand in target.into_iter().chain(arguments) {
+            self.any(operand);
+        }
+        error_at(offset, Kind::UnknownFunction(suggest::function(name)))
     }
 
     fn plain(&mut self, function: Function, ty: Type, operands: &[Operand<'_>]) -> Result<Checked, ErrorAt> {
         const HINT: &str = "a type that this function takes";
         let searches = matches!(function, Function::StartsWith | Function::EndsWith | Function::Contains);
         if let ([(of, texts), (part, _)], true) = (operands, searches) {
-            let (of, checked) = (self.of(of, texts, HINT)?, self.of(part, texts, HINT)?);
+            let (of, checked) = (self.of(of, texts, HINT), self.of(part, texts, HINT));
             if let Some(kind) = never_contains(&of.node, &checked.node) {
                 return error_at(part.start(), Kind::NotNormal(kind));
             }
             return Ok(Checked { node: Node::Call(function, comparable(of, checked).into()), ty });
         }
         let operand = |(operand, types): &Operand<'_>| self.of(operand, types, HINT);
-        let operands: Vec<Checked> = operands.iter().map(operand).collect::<Result<_, ErrorAt>>()?;
+        let operands: Vec<Checked> = operands.iter().map(operand).collect();
         let is_path = matches!(operands.as_slice(), [Checked { ty: Type::Path, .. }]);
         let keeps_path = is_path && matches!(function, Function::LowerAscii | Function::String);
         let ty = if keeps_path { Type::Path } else { ty };

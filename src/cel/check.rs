@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 
 use super::activation::Field;
-use super::attribute::{Attribute, AttributeType};
+use super::attribute::Attribute;
 use super::error::{CompileErrorKind as Kind, ErrorAt, error_at};
 use super::normal_form::{beside_path, never_equal};
 use super::parser::{Expr, ExprKind, Operator};
 use super::program::{Constant, Node};
+use super::suggest;
+use super::types::{Type, result_type, type_of, type_of_constant};
 use crate::http::is_token;
 
 /// Variables with declared fields.
@@ -16,44 +18,8 @@ const MESSAGES: [&str; 5] = ["request", "source", "destination", "connection", T
 const TOKEN: &str = "token";
 const CLAIMS: &str = "claims";
 const MAX_COMPREHENSION_DEPTH: usize = 2;
-
-/// The inferred type of an expression.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Type {
-    /// Known at evaluation only: a claim, or a value computed from one.
-    Dyn,
-    Null,
-    Bool,
-    Int,
-    Double,
-    String,
-    /// A string: a path, with escapes.
-    Path,
-    List,
-    Map,
-    Timestamp,
-    Duration,
-}
-
-impl Type {
-    pub(super) fn may_be(self, wanted: &[Self]) -> bool {
-        self == Self::Dyn || wanted.contains(&self.unescaped())
-    }
-
-    const fn unescaped(self) -> Self {
-        if matches!(self, Self::Path) { Self::String } else { self }
-    }
-
-    /// Whether two values may be equal.
-    fn is_alike(self, other: Self) -> bool {
-        let either_is_dyn = self == Self::Dyn || other == Self::Dyn;
-        either_is_dyn || self.unescaped() == other.unescaped() || (self.is_number() && other.is_number())
-    }
-
-    const fn is_number(self) -> bool {
-        matches!(self, Self::Int | Self::Double)
-    }
-}
+/// How many errors of one expression are reported.
+const MAX_ERRORS: usize = 16;
 
 /// A node and its type.
 pub(super) struct Checked {
@@ -69,18 +35,25 @@ pub(super) struct CheckedExpr {
     pub(super) uses_token: bool,
 }
 
-pub(super) fn check(expr: &Expr) -> Result<CheckedExpr, ErrorAt> {
-    let mut checker =
-        Checker { fields: Vec::new(), attributes: BTreeSet::new(), uses_token: false, variables: Vec::new() };
-    let whole = checker.any(expr)?;
+/// Checks a whole expression; all errors in the order of the source.
+pub(super) fn check(expr: &Expr) -> Result<CheckedExpr, Vec<ErrorAt>> {
+    let mut checker = Checker::default();
+    let whole = checker.any(expr);
     if !whole.ty.may_be(&[Type::Bool]) {
-        return error_at(expr.start(), Kind::NotBoolean);
+        checker.errors.push(ErrorAt { offset: expr.start(), kind: Kind::NotBoolean });
     }
-    let Checker { fields, attributes, uses_token, .. } = checker;
+    let Checker { fields, attributes, uses_token, mut errors, .. } = checker;
+    if !errors.is_empty() {
+        errors.sort_by_key(|error| error.offset);
+        errors.truncate(MAX_ERRORS);
+        return Err(errors);
+    }
     Ok(CheckedExpr { node: whole.node, fields, attributes: attributes.into_iter().collect(), uses_token })
 }
 
+#[derive(Default)]
 pub(super) struct Checker {
+    pub(super) errors: Vec<ErrorAt>,
     fields: Vec<Field>,
     attributes: BTreeSet<Attribute>,
     uses_token: bool,
@@ -97,17 +70,29 @@ const fn constant(constant: Constant, ty: Type) -> Checked {
 }
 
 impl Checker {
-    /// An expression of one of these types, as far as it is known.
-    pub(super) fn of(&mut self, expr: &Expr, wanted: &[Type], hint: &'static str) -> Result<Checked, ErrorAt> {
-        let value = self.any(expr)?;
-        if value.ty.may_be(wanted) { Ok(value) } else { error_at(expr.start(), Kind::WrongType(hint)) }
+    /// An expression of one of these types, as far as it is known. One with an error may have any type, so that no other
+    /// error follows from it.
+    pub(super) fn of(&mut self, expr: &Expr, wanted: &[Type], hint: &'static str) -> Checked {
+        let mut value = self.any(expr);
+        if !value.ty.may_be(wanted) {
+            self.errors.push(ErrorAt { offset: expr.start(), kind: Kind::WrongType(hint) });
+            value.ty = Type::Dyn;
+        }
+        value
     }
 
-    pub(super) fn boolean(&mut self, expr: &Expr) -> Result<Node, ErrorAt> {
-        Ok(self.of(expr, &[Type::Bool], "true or false")?.node)
+    pub(super) fn boolean(&mut self, expr: &Expr) -> Node {
+        self.of(expr, &[Type::Bool], "true or false").node
     }
 
-    pub(super) fn any(&mut self, expr: &Expr) -> Result<Checked, ErrorAt> {
+    pub(super) fn any(&mut self, expr: &Expr) -> Checked {
+        self.checked(expr).unwrap_or_else(|error| {
+            self.errors.push(error);
+            checked(Node::Claims, Type::Dyn)
+        })
+    }
+
+    fn checked(&mut self, expr: &Expr) -> Result<Checked, ErrorAt> {
         let offset = expr.offset;
         match &expr.kind {
             ExprKind::Null => Ok(constant(Constant::Null, Type::Null)),
@@ -123,29 +108,28 @@ impl Checker {
             }
             ExprKind::Call { target, name, arguments } => self.call(offset, target.as_deref(), name, arguments),
             ExprKind::List(items) => {
-                let items: Result<_, _> = items.iter().map(|item| Ok(self.any(item)?.node)).collect();
-                Ok(checked(Node::List(items?), Type::List))
+                let items = items.iter().map(|item| self.any(item).node).collect();
+                Ok(checked(Node::List(items), Type::List))
             }
             ExprKind::Map(entries) => {
                 const KEYS: [Type; 3] = [Type::String, Type::Int, Type::Bool];
                 let entry = |(key, value): &(Expr, Expr)| {
-                    Ok((self.of(key, &KEYS, "a string, an integer or a boolean")?.node, self.any(value)?.node))
+                    (self.of(key, &KEYS, "a string, an integer or a boolean").node, self.any(value).node)
                 };
-                let entries: Result<_, _> = entries.iter().map(entry).collect();
-                Ok(checked(Node::Map(entries?), Type::Map))
+                Ok(checked(Node::Map(entries.iter().map(entry).collect()), Type::Map))
             }
-            ExprKind::Not(operand) => Ok(checked(Node::Not(Box::new(self.boolean(operand)?)), Type::Bool)),
+            ExprKind::Not(operand) => Ok(checked(Node::Not(Box::new(self.boolean(operand))), Type::Bool)),
             ExprKind::Negate(operand) => {
-                let operand = self.of(operand, &[Type::Int, Type::Double, Type::Duration], "a number")?;
+                let operand = self.of(operand, &[Type::Int, Type::Double, Type::Duration], "a number");
                 Ok(checked(Node::Negate(Box::new(operand.node)), operand.ty))
             }
             ExprKind::Binary(operator, operands) => self.binary(offset, *operator, &operands.0, &operands.1),
-            ExprKind::And(terms) => Ok(checked(Node::And(self.booleans(terms)?), Type::Bool)),
-            ExprKind::Or(terms) => Ok(checked(Node::Or(self.booleans(terms)?), Type::Bool)),
+            ExprKind::And(terms) => Ok(checked(Node::And(self.booleans(terms)), Type::Bool)),
+            ExprKind::Or(terms) => Ok(checked(Node::Or(self.booleans(terms)), Type::Bool)),
             ExprKind::Conditional(parts) => {
                 let (condition, yes, no) = &**parts;
-                let condition = self.boolean(condition)?;
-                let (yes, no) = (self.any(yes)?, self.any(no)?);
+                let condition = self.boolean(condition);
+                let (yes, no) = (self.any(yes), self.any(no));
                 let ty = match (yes.ty, no.ty) {
                     (yes, no) if yes == no => yes,
                     (yes, no) if yes.is_alike(no) && (yes == Type::Path || no == Type::Path) => Type::Path,
@@ -156,7 +140,7 @@ impl Checker {
         }
     }
 
-    fn booleans(&mut self, terms: &[Expr]) -> Result<Vec<Node>, ErrorAt> {
+    fn booleans(&mut self, terms: &[Expr]) -> Vec<Node> {
         terms.iter().map(|term| self.boolean(term)).collect()
     }
 
@@ -169,7 +153,7 @@ impl Checker {
         } else if MESSAGES.contains(&name) {
             error_at(offset, Kind::WrongType("one of its attributes, such as request.method"))
         } else {
-            error_at(offset, Kind::UnknownName)
+            error_at(offset, Kind::UnknownName(suggest::variable(name)))
         }
     }
 
@@ -194,13 +178,28 @@ impl Checker {
         result
     }
 
+    /// The variable with declared fields; of a misspelt one the fields are checked all the same.
+    fn object<'e>(&mut self, target: &'e Expr) -> Option<&'e str> {
+        let ExprKind::Ident(name) = &target.kind else { return None };
+        if MESSAGES.contains(&name.as_str()) {
+            return Some(name);
+        }
+        if name == CLAIMS || self.variables.contains(name) {
+            return None;
+        }
+        let meant = suggest::variable(name);
+        let object = MESSAGES.into_iter().find(|message| Some(*message) == meant)?;
+        self.errors.push(ErrorAt { offset: target.offset, kind: Kind::UnknownName(meant) });
+        Some(object)
+    }
+
     fn field(&mut self, offset: usize, object: &str, name: &str) -> Result<Field, ErrorAt> {
         let kind = match (object, name) {
             ("request", "path") => Kind::RawAttribute(
                 "request.url_path (in normal form, without the query) or request.raw_path (as received)",
             ),
             ("request", "query") => Kind::RawAttribute("request.raw_query (as received)"),
-            _ => Kind::UnknownAttribute,
+            _ => Kind::UnknownAttribute(suggest::attribute(object, name)),
         };
         let field = Field::named(object, name).ok_or(ErrorAt { offset, kind })?;
         self.fields.push(field);
@@ -212,14 +211,14 @@ impl Checker {
     }
 
     fn select(&mut self, offset: usize, target: &Expr, name: &str) -> Result<Checked, ErrorAt> {
-        if let Some(object) = object(target) {
+        if let Some(object) = self.object(target) {
             if (object, name) == ("request", "headers") {
                 return Ok(checked(Node::Headers, Type::Map));
             }
             let field = self.field(offset, object, name)?;
             return Ok(checked(Node::Field(field), type_of(field)));
         }
-        let target = self.of(target, &[Type::Map], "something with members")?;
+        let target = self.of(target, &[Type::Map], "something with members");
         if matches!(target.node, Node::Headers) {
             return Ok(checked(Node::Header(header_name(offset, name)?), Type::String));
         }
@@ -232,7 +231,7 @@ impl Checker {
         let ExprKind::Select(target, name) = &argument.kind else {
             return error_at(argument.start(), Kind::Syntax("a member, as in has(claims.tenant)"));
         };
-        if let Some(object) = object(target) {
+        if let Some(object) = self.object(target) {
             let node = match (object, name.as_str()) {
                 // There always are some.
                 ("request", "headers") => Node::Constant(Constant::Bool(true)),
@@ -240,7 +239,7 @@ impl Checker {
             };
             return Ok(checked(node, Type::Bool));
         }
-        let target = self.of(target, &[Type::Map], "something with members")?;
+        let target = self.of(target, &[Type::Map], "something with members");
         let node = if matches!(target.node, Node::Headers) {
             Node::HasHeader(header_name(offset, name)?)
         } else {
@@ -250,13 +249,13 @@ impl Checker {
     }
 
     fn index(&mut self, target: &Expr, index: &Expr) -> Result<Checked, ErrorAt> {
-        let target = self.of(target, &[Type::List, Type::Map], "a list or a map")?;
+        let target = self.of(target, &[Type::List, Type::Map], "a list or a map");
         let wanted: &[Type] = match (&target.node, target.ty) {
             (Node::Headers, _) => &[Type::String],
             (_, Type::List) => &[Type::Int],
             _ => &[Type::Int, Type::String, Type::Bool],
         };
-        let key = self.of(index, wanted, "a key of the map, or a place in the list")?;
+        let key = self.of(index, wanted, "a key of the map, or a place in the list");
         match (target.node, key.node) {
             (Node::Headers, Node::Constant(Constant::String(name))) => {
                 Ok(checked(Node::Header(header_name(index.offset, &name)?), Type::String))
@@ -275,7 +274,7 @@ impl Checker {
     }
 
     fn binary(&mut self, offset: usize, operator: Operator, left: &Expr, right: &Expr) -> Result<Checked, ErrorAt> {
-        let (left, right) = (self.any(left)?, self.any(right)?);
+        let (left, right) = (self.any(left), self.any(right));
         let compares = matches!(operator, Operator::Equal | Operator::NotEqual | Operator::In);
         let ty = match result_type(operator, left.ty, right.ty) {
             Some(ty) => ty,
@@ -317,14 +316,6 @@ impl Checker {
     }
 }
 
-fn object(target: &Expr) -> Option<&str> {
-    if let ExprKind::Ident(name) = &target.kind {
-        Some(name.as_str()).filter(|name| MESSAGES.contains(name))
-    } else {
-        None
-    }
-}
-
 fn constants(items: &[Node]) -> Option<Vec<Constant>> {
     let constant = |item: &Node| if let Node::Constant(constant) = item { Some(constant.clone()) } else { None };
     items.iter().map(constant).collect()
@@ -336,91 +327,11 @@ pub(super) fn comparable(left: Checked, right: Checked) -> [Node; 2] {
     [left.node, right.node].map(|node| if has_path { beside_path(node) } else { node })
 }
 
-const fn type_of_constant(constant: &Constant) -> Type {
-    match constant {
-        Constant::Null => Type::Null,
-        Constant::Bool(_) => Type::Bool,
-        Constant::Int(_) => Type::Int,
-        Constant::Double(_) => Type::Double,
-        Constant::String(_) => Type::String,
-        Constant::Timestamp(_) => Type::Timestamp,
-        Constant::Duration(_) => Type::Duration,
-    }
-}
-
 /// Requests have header names in lower case only: in another spelling one is never there.
 fn header_name(offset: usize, name: &str) -> Result<String, ErrorAt> {
     if is_token(name) && !name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Ok(name.to_owned())
     } else {
         error_at(offset, Kind::HeaderName)
-    }
-}
-
-const fn type_of(field: Field) -> Type {
-    match field {
-        Field::Time => Type::Timestamp,
-        Field::Scopes => Type::List,
-        Field::Attribute(attribute) => match attribute.ty() {
-            AttributeType::String | AttributeType::Address | AttributeType::ServerName => Type::String,
-            AttributeType::Int => Type::Int,
-            AttributeType::Bool => Type::Bool,
-        },
-        Field::UrlPath => Type::Path,
-        Field::RawPath
-        | Field::RawQuery
-        | Field::Host
-        | Field::RawHost
-        | Field::Scheme
-        | Field::Method
-        | Field::Referer
-        | Field::UserAgent
-        | Field::Id
-        | Field::Issuer
-        | Field::Subject
-        | Field::Client
-        | Field::Provider => Type::String,
-    }
-}
-
-/// What an operator gives; `None` when its operands do not go together, whatever their values.
-fn result_type(operator: Operator, left: Type, right: Type) -> Option<Type> {
-    let are_alike = left.is_alike(right);
-    match operator {
-        Operator::Equal | Operator::NotEqual => are_alike.then_some(Type::Bool),
-        Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
-            let has_order = |ty: Type| {
-                ty.may_be(&[Type::Bool, Type::Int, Type::Double, Type::String, Type::Timestamp, Type::Duration])
-            };
-            (are_alike && has_order(left) && has_order(right)).then_some(Type::Bool)
-        }
-        Operator::In => right.may_be(&[Type::List, Type::Map]).then_some(Type::Bool),
-        Operator::Add => match (left, right) {
-            (Type::Timestamp, Type::Duration) | (Type::Duration, Type::Timestamp) => Some(Type::Timestamp),
-            _ => {
-                same(left, right, &[Type::Int, Type::Double, Type::String, Type::List, Type::Duration, Type::Timestamp])
-            }
-        }
-        .filter(|_| (left, right) != (Type::Timestamp, Type::Timestamp)),
-        Operator::Subtract => match (left, right) {
-            (Type::Timestamp, Type::Timestamp) => Some(Type::Duration),
-            (Type::Timestamp, Type::Duration) => Some(Type::Timestamp),
-            _ => same(left, right, &[Type::Int, Type::Double, Type::Duration, Type::Timestamp]),
-        },
-        Operator::Multiply | Operator::Divide => same(left, right, &[Type::Int, Type::Double]),
-        Operator::Modulo => same(left, right, &[Type::Int]),
-    }
-}
-
-/// Two operands of one type give that type, one of type `dyn` gives `dyn`. A path with more text stays a path.
-fn same(left: Type, right: Type, of: &[Type]) -> Option<Type> {
-    if !left.may_be(of) || !right.may_be(of) {
-        None
-    } else if (left == Type::Path || right == Type::Path) && left.is_alike(right) {
-        Some(Type::Path)
-    } else if left == Type::Dyn || right == Type::Dyn {
-        Some(Type::Dyn)
-    } else {
-        (left == right).then_some(left)
     }
 }

@@ -8,7 +8,8 @@ fn assert_errors(rows: &[(&str, usize, usize, CompileErrorKind)]) {
     for (text, line, column, problem) in rows {
         match Program::compile(text) {
             Ok(_) => wrong.push(format!("{text}: accepted")),
-            Err(error) => {
+            Err(errors) => {
+                let error = &errors[0];
                 let is_of_kind = std::mem::discriminant(&error.kind) == std::mem::discriminant(problem);
                 if !is_of_kind || (error.line, error.column) != (*line, *column) {
                     wrong.push(format!("{text}: {error:?}"));
@@ -65,22 +66,22 @@ fn a_syntax_error_has_a_position() {
 #[test]
 fn an_undeclared_name_is_an_error_with_a_position() {
     assert_errors(&[
-        ("user == 'a'", 1, 1, P::UnknownName),
-        ("true || claim.a == 'a'", 1, 9, P::UnknownName),
-        ("[1].all(x, y == 1)", 1, 12, P::UnknownName),
-        ("[1].all(x, true) && x == 1", 1, 21, P::UnknownName),
-        ("request.foo == 1", 1, 9, P::UnknownAttribute),
-        ("has(request.foo)", 1, 13, P::UnknownAttribute),
-        ("source.mtls", 1, 8, P::UnknownAttribute),
+        ("user == 'a'", 1, 1, P::UnknownName(None)),
+        ("true || claim.a == 'a'", 1, 9, P::UnknownName(None)),
+        ("[1].all(x, y == 1)", 1, 12, P::UnknownName(None)),
+        ("[1].all(x, true) && x == 1", 1, 21, P::UnknownName(None)),
+        ("request.foo == 1", 1, 9, P::UnknownAttribute(None)),
+        ("has(request.foo)", 1, 13, P::UnknownAttribute(None)),
+        ("source.mtls", 1, 8, P::UnknownAttribute(None)),
         ("request.path == '/a'", 1, 9, P::RawAttribute("")),
         ("has(request.query)", 1, 13, P::RawAttribute("")),
-        ("connection.peer == 1", 1, 12, P::UnknownAttribute),
-        ("token.scope == 'a'", 1, 7, P::UnknownAttribute),
-        ("now() > request.time", 1, 1, P::UnknownFunction),
-        ("request.url_path.startswith('/')", 1, 18, P::UnknownFunction),
-        ("request.url_path.startsWith('/', 1)", 1, 18, P::UnknownFunction),
-        ("startsWith(request.url_path, '/')", 1, 1, P::UnknownFunction),
-        ("claims.groups.exists(x, y, true)", 1, 15, P::UnknownFunction),
+        ("connection.peer == 1", 1, 12, P::UnknownAttribute(None)),
+        ("token.scope == 'a'", 1, 7, P::UnknownAttribute(None)),
+        ("now() > request.time", 1, 1, P::UnknownFunction(None)),
+        ("request.url_path.startswith('/')", 1, 18, P::UnknownFunction(None)),
+        ("request.url_path.startsWith('/', 1)", 1, 18, P::UnknownFunction(None)),
+        ("startsWith(request.url_path, '/')", 1, 1, P::UnknownFunction(None)),
+        ("claims.groups.exists(x, y, true)", 1, 15, P::UnknownFunction(None)),
         ("request.headers['X-Device'] == 'a'", 1, 17, P::HeaderName),
         ("request.headers[':path'] == 'a'", 1, 17, P::HeaderName),
         ("'X-Device' in request.headers", 1, 12, P::HeaderName),
@@ -146,16 +147,112 @@ fn a_type_error_is_found_at_compile_time() {
     ]);
 }
 
+fn positions(text: &str) -> Vec<(usize, usize, CompileErrorKind)> {
+    let errors = Program::compile(text).err().unwrap_or_default();
+    errors.into_iter().map(|error| (error.line, error.column, error.kind)).collect()
+}
+
+#[test]
+fn all_errors_of_an_expression_are_reported_in_order() {
+    let kinds = |text: &str| positions(text).into_iter().map(|(_, column, kind)| (column, kind)).collect::<Vec<_>>();
+    assert_eq!(
+        kinds("foo == 1 && request.bar == 2 || baz(3) || request.url_path"),
+        [
+            (1, P::UnknownName(None)),
+            (21, P::UnknownAttribute(None)),
+            (33, P::UnknownFunction(None)),
+            (43, P::WrongType("true or false")),
+        ]
+    );
+    // Both operands of a function, of an operator and of a network.
+    let hint = "a type that this function takes";
+    assert_eq!(kinds("request.time.startsWith(source.port)"), [(1, P::WrongType(hint)), (25, P::WrongType(hint))]);
+    assert_eq!(kinds("size(foo) + size(bar) > 1").len(), 2);
+    assert_eq!(kinds("ip_in(foo, ['10.0.0.1/8', '300.0.0.0/8'])").len(), 3);
+    assert_eq!(kinds("[foo, bar, 1].exists(x, x == baz)").len(), 3);
+    assert_eq!(kinds("{foo: bar}.a == 1 ? baz : [qux][0]").len(), 4);
+    assert_eq!(kinds("true ||\nfoo ||\nbar").iter().map(|(column, _)| *column).collect::<Vec<_>>(), [1, 1]);
+    // An error has no other errors in its train: what it is of is not known.
+    for alone in ["foo + 1 == 'a'", "foo.bar.startsWith('x')", "foo in ['a'] && foo[1] == 2", "!foo", "-foo > 1"] {
+        assert!(kinds(alone).iter().all(|(_, kind)| *kind == P::UnknownName(None)), "{alone}: {:?}", kinds(alone));
+    }
+    assert_eq!(kinds("foo ? request.time : 'a'"), [(1, P::UnknownName(None)), (5, P::NotBoolean)][..1]);
+    // An unknown call with a variable of its own.
+    assert_eq!(kinds("claims.groups.unheard_of(x, x == 'a')"), [(15, P::UnknownFunction(None))]);
+    assert_eq!(kinds(&format!("foo{}", " || foo".repeat(99))).len(), 16);
+}
+
+#[cfg(not(target_family = "wasm"))]
+#[test]
+fn unknown_names_have_a_suggestion() {
+    let said = |text: &str| {
+        let errors = Program::compile(text).unwrap_err();
+        errors.iter().map(|error| error.kind.to_string()).collect::<Vec<_>>()
+    };
+    let variable = |meant: &str| format!("unknown variable; did you mean {meant}?");
+    let attribute = |meant: &str| format!("unknown attribute; did you mean {meant}?");
+    let function = |call: &str| format!("unknown function, or called in another way; write {call}");
+    for (text, expected) in [
+        ("reqest.method == 'GET'", variable("request")),
+        ("claim.tenant == 'acme'", variable("claims")),
+        ("jwt.tenant == 'acme'", variable("claims")),
+        ("'admins' in groups", variable("claims.groups")),
+        ("method == 'GET'", variable("request.method")),
+        ("scopes.exists(s, s == 'a')", variable("token.scopes")),
+        ("ip_in(remote_ip, ['10.0.0.0/8'])", variable("source.address")),
+        ("now > timestamp('2026-01-01T00:00:00Z')", variable("request.time")),
+        ("True", variable("true")),
+        ("request.methd == 'GET'", attribute("request.method")),
+        ("request.header['x-a'] == 'b'", attribute("request.headers")),
+        ("request.auth.claims.iss == 'x'", attribute("claims")),
+        ("token.claims.iss == 'x'", attribute("claims")),
+        ("token.scope == 'x'", attribute("token.scopes")),
+        ("token.sub == 'x'", attribute("token.subject")),
+        ("source.ip == 'x'", attribute("source.address")),
+        ("connection.sni == 'x'", attribute("connection.requested_server_name")),
+        ("request.url_path.startswith('/a')", function("text.startsWith(prefix)")),
+        ("startsWith(request.url_path, '/a')", function("text.startsWith(prefix)")),
+        ("request.url_path.startsWith('/a', 1)", function("text.startsWith(prefix)")),
+        ("request.host.toLowerCase() == 'a'", function("text.lowerAscii()")),
+        ("length(claims.groups) > 1", function("size(list)")),
+        ("claims.groups.exist(g, g == 'a')", function("list.exists(item, condition)")),
+        ("claims.groups.any(g, g == 'a')", function("list.exists(item, condition)")),
+        ("cidr_match(source.address, '10.0.0.0/8')", function("ip_in(address, ['10.0.0.0/8'])")),
+        ("now() > claims.start", function("request.time")),
+    ] {
+        assert_eq!(said(text), [expected], "{text}");
+    }
+    // The field of a misspelt variable is checked too.
+    assert_eq!(said("reqest.methd == 'GET'"), [variable("request"), attribute("request.method")]);
+    assert_eq!(said("reqest.path == '/a'").len(), 2);
+    for text in ["unheard_of == 1", "request.unheard_of == 1", "unheard_of(1)"] {
+        assert!(!said(text)[0].contains("mean") && !said(text)[0].contains("write"), "{text}");
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+#[test]
+fn message_for_the_tool_has_the_name_and_a_caret() {
+    let said = |text: &str| Program::compile(text).unwrap_err()[0].message_with_excerpt();
+    assert_eq!(
+        said("true && reqest.method == 'GET'"),
+        "unknown variable `reqest`; did you mean request?\n    true && reqest.method == 'GET'\n            ^^^^^^"
+    );
+    assert_eq!(
+        said("true &&\n  request.url_path == 5"),
+        "compares different types, which are never equal\n      request.url_path == 5\n                       ^"
+    );
+}
+
 #[test]
 fn length_and_depth_are_bounded_exactly() {
     let row = |open: &str, inner: &str, close: &str, times: usize| {
-        Program::compile(&[&open.repeat(times), inner, &close.repeat(times)].concat()).err().map(|error| error.kind)
+        Program::compile(&[&open.repeat(times), inner, &close.repeat(times)].concat())
+            .err()
+            .map(|errors| errors[0].kind)
     };
     assert_eq!(Program::compile(&format!("true{}", " ".repeat(MAX_SOURCE_BYTES - 4))).err(), None);
-    assert_eq!(
-        Program::compile(&format!("true{}", " ".repeat(MAX_SOURCE_BYTES - 3))).err(),
-        Some(CompileError { line: 1, column: 1, kind: P::TooLong })
-    );
+    assert_eq!(positions(&format!("true{}", " ".repeat(MAX_SOURCE_BYTES - 3))), [(1, 1, P::TooLong)]);
     assert_eq!(row("(", "true", ")", 63), None);
     assert_eq!(row("(", "true", ")", 64), Some(P::TooDeep));
     assert_eq!(row("(", "true", ")", 2000), Some(P::TooDeep));
@@ -176,9 +273,10 @@ fn length_and_depth_are_bounded_exactly() {
 #[test]
 fn a_compile_error_contains_nothing_of_the_expression() {
     for text in ["s3cret == 1", "request.s3cret == 1", "s3cret()", "'s3cret", "ip_in(source.address, ['s3cret'])"] {
-        let error = Program::compile(text).unwrap_err();
-        assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+        for error in Program::compile(text).unwrap_err() {
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+        }
     }
-    let error = Program::compile("true &&\n  request.foo").unwrap_err();
-    assert_eq!(error.to_string(), "unknown attribute at line 2, column 11");
+    let errors = Program::compile("true &&\n  request.foo").unwrap_err();
+    assert_eq!(errors[0].to_string(), "unknown attribute at line 2, column 11");
 }

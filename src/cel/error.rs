@@ -1,18 +1,26 @@
 //! Errors of compilation and of evaluation.
 //!
-//! Neither contains a part of the expression or of a request: the source is a value of the operator's document, which is
-//! never logged, and the rest is client input.
+//! Neither is printed with a part of the expression or of a request: the source is a value of the operator's document,
+//! which is never logged, and the rest is client input. Only the command-line tool shows an [`Excerpt`].
 
 use std::fmt;
 
+#[cfg(not(target_family = "wasm"))]
+use super::excerpt::Excerpt;
+#[cfg(not(target_family = "wasm"))]
+use crate::redacted::Redacted;
+
 /// A compile error and its position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompileError {
     /// The line, from 1.
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
     pub kind: CompileErrorKind,
+    /// The part of the expression that it is about.
+    #[cfg(not(target_family = "wasm"))]
+    pub excerpt: Redacted<Excerpt>,
 }
 
 /// What is wrong at one position of an expression. The `&'static str`s are hints written in this crate.
@@ -26,13 +34,14 @@ pub enum CompileErrorKind {
     Syntax(&'static str),
     /// CEL that is not supported; with what to write instead.
     Unsupported(&'static str),
-    UnknownName,
-    /// Undefined field of `request`, `source`, `destination`, `connection` or `token`.
-    UnknownAttribute,
+    /// With the name that may be meant.
+    UnknownName(Option<&'static str>),
+    /// Undefined field of `request`, `source`, `destination`, `connection` or `token`; with what may be meant.
+    UnknownAttribute(Option<&'static str>),
     /// Envoy's name of an attribute that is named `raw_…` here; with what to write instead.
     RawAttribute(&'static str),
-    /// No function has this name and number of arguments.
-    UnknownFunction,
+    /// No function has this name and number of arguments; with the call that may be meant.
+    UnknownFunction(Option<&'static str>),
     /// No overload takes this type; with the types that fit.
     WrongType(&'static str),
     /// Operands of different types, which are never equal.
@@ -60,6 +69,21 @@ impl fmt::Display for CompileError {
     }
 }
 
+#[cfg(not(target_family = "wasm"))]
+impl CompileError {
+    /// The message for the tool: with the unknown name, and the line of the expression with carets in place of its position.
+    pub fn message_with_excerpt(&self) -> String {
+        let excerpt = self.excerpt.reveal();
+        let name = excerpt.name();
+        let mut message = self.kind.to_string();
+        let unknown = ["unknown variable", "unknown attribute", "unknown function"];
+        if let Some(unknown) = unknown.into_iter().find(|unknown| message.starts_with(unknown) && !name.is_empty()) {
+            message.insert_str(unknown.len(), &format!(" `{name}`"));
+        }
+        excerpt.to_string().lines().fold(message, |message, line| message + "\n    " + line)
+    }
+}
+
 impl fmt::Display for CompileErrorKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -67,12 +91,17 @@ impl fmt::Display for CompileErrorKind {
             Self::TooDeep => formatter.write_str("nested or chained more than 64 deep"),
             Self::Syntax(expected) => write!(formatter, "not a CEL expression: expected {expected}"),
             Self::Unsupported(hint) => write!(formatter, "not offered here: {hint}"),
-            Self::UnknownName => formatter
+            Self::UnknownName(None) => formatter
                 .write_str("unknown variable; there are request, source, destination, connection, claims and token"),
-            Self::UnknownAttribute => formatter.write_str("unknown attribute"),
+            Self::UnknownName(Some(near)) => write!(formatter, "unknown variable; did you mean {near}?"),
+            Self::UnknownAttribute(None) => formatter.write_str("unknown attribute"),
+            Self::UnknownAttribute(Some(near)) => write!(formatter, "unknown attribute; did you mean {near}?"),
             Self::RawAttribute(wanted) => write!(formatter, "unknown attribute; write {wanted}"),
-            Self::UnknownFunction => {
+            Self::UnknownFunction(None) => {
                 formatter.write_str("unknown function, or called with another number of arguments")
+            }
+            Self::UnknownFunction(Some(call)) => {
+                write!(formatter, "unknown function, or called in another way; write {call}")
             }
             Self::WrongType(wanted) => write!(formatter, "wrong type: expected {wanted}"),
             Self::NeverEqual => formatter.write_str("compares different types, which are never equal"),
@@ -154,6 +183,8 @@ impl ErrorAt {
             line: before.matches('\n').count().saturating_add(1),
             column: line.chars().count().saturating_add(1),
             kind: self.kind,
+            #[cfg(not(target_family = "wasm"))]
+            excerpt: Redacted::new(Excerpt::at(source, self.offset)),
         }
     }
 }

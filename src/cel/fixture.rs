@@ -102,7 +102,7 @@ impl Scene {
     }
 
     pub(super) fn holds(&self, expression: &str) -> Result<bool, EvaluationError> {
-        let program = Program::compile(expression).unwrap_or_else(|fault| panic!("{expression}: {fault}"));
+        let program = Program::compile(expression).unwrap_or_else(|faults| panic!("{expression}: {faults:?}"));
         let token = TokenAttributes {
             claims: &self.claims,
             subject: Some("alice"),

@@ -20,6 +20,8 @@ mod check;
 mod cost;
 mod error;
 mod evaluate;
+#[cfg(not(target_family = "wasm"))]
+mod excerpt;
 mod functions;
 mod lexer;
 mod network;
@@ -27,13 +29,17 @@ mod normal_form;
 mod outcome;
 mod parser;
 mod program;
+mod suggest;
 mod timestamp;
+mod types;
 mod value;
 
 pub use activation::{Activation, TokenAttributes};
 pub use attribute::{Attribute, AttributeValues};
 pub use cost::CostTracker;
 pub use error::{CompileError, CompileErrorKind, EvaluationError};
+#[cfg(not(target_family = "wasm"))]
+pub use excerpt::Excerpt;
 pub use outcome::{Outcome, ProviderFacts};
 
 use check::CheckedExpr;
@@ -54,14 +60,16 @@ impl Program {
     /// Parses and checks an expression.
     ///
     /// # Errors
-    /// The first error, with its position.
-    pub fn compile(source: &str) -> Result<Self, CompileError> {
+    /// All errors, with their positions and in their order. Where it is not CEL, that is the first one.
+    pub fn compile(source: &str) -> Result<Self, Vec<CompileError>> {
         if source.len() > MAX_SOURCE_BYTES {
-            return Err(ErrorAt { offset: 0, kind: CompileErrorKind::TooLong }.locate(source));
+            return Err(vec![ErrorAt { offset: 0, kind: CompileErrorKind::TooLong }.locate(source)]);
         }
-        let checked = parser::parse(source).and_then(|expr| check::check(&expr));
-        let expr = checked.map_err(|error| error.locate(source))?;
-        Ok(Self { source: source.into(), expr })
+        let parsed = parser::parse(source).map_err(|error| vec![error]);
+        match parsed.and_then(|expr| check::check(&expr)) {
+            Ok(expr) => Ok(Self { source: source.into(), expr }),
+            Err(errors) => Err(errors.into_iter().map(|error| error.locate(source)).collect()),
+        }
     }
 
     /// The text of the expression, which is a value of the operator's document.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::error::{ConfigError, ConfigErrorKind, Path};
+use crate::spelling::nearest;
 
 /// A type of the document.
 pub(super) trait Decode: Sized {
@@ -112,7 +113,7 @@ pub(super) fn decode_object<T: DecodeObject>(
         // For editors.
         let tolerated = name == "$schema" && T::FIELDS.contains(&"providers");
         if !tolerated && !T::FIELDS.contains(&name.as_str()) {
-            errors.push(at.member(name).error(ConfigErrorKind::UnknownField(nearest(name, T::FIELDS))));
+            errors.push(at.member(name).error(ConfigErrorKind::UnknownField(nearest(name, T::FIELDS.iter().copied()))));
         }
     }
     T::decode_fields(members, at, errors)
@@ -246,36 +247,6 @@ fn parse_duration(text: &str) -> Option<Duration> {
     (seconds <= MAX_SECONDS).then(|| Duration::from_secs_f64(seconds))
 }
 
-/// The known name within two edits of a misspelt one.
-pub(super) fn nearest(name: &str, known: &'static [&'static str]) -> Option<&'static str> {
-    if name.len() > 64 {
-        return None;
-    }
-    known
-        .iter()
-        .map(|candidate| (edit_distance(name, candidate), *candidate))
-        .min()
-        .filter(|(distance, _)| *distance <= 2)
-        .map(|(_, candidate)| candidate)
-}
-
-/// The Levenshtein distance, over bytes.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (at, a_byte) in a.bytes().enumerate() {
-        let mut left = at + 1;
-        let mut diagonal = at;
-        let mut next = vec![left];
-        for (b_byte, above) in b.bytes().zip(row.iter().skip(1)) {
-            left = (left + 1).min(above + 1).min(diagonal + usize::from(a_byte != b_byte));
-            diagonal = *above;
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(usize::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,15 +263,5 @@ mod tests {
         {
             assert_eq!(parse_duration(text), None, "{text:?}");
         }
-    }
-
-    #[test]
-    fn a_misspelt_field_has_a_suggestion_and_an_unrelated_one_has_none() {
-        let known = &["issuer", "audiences", "upstream"];
-        assert_eq!(nearest("audience", known), Some("audiences"));
-        assert_eq!(nearest("isuer", known), Some("issuer"));
-        assert_eq!(nearest("rules", known), None);
-        assert_eq!(edit_distance("kitten", "sitting"), 3);
-        assert_eq!(edit_distance("", "abc"), 3);
     }
 }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use super::json_error::{JsonError, TextPosition};
 use crate::cel::CompileError;
-use crate::jose::{JsonFault, KeySetFault};
+use crate::jose::KeySetFault;
 pub use crate::json_path::Path;
 
 /// An error of a configuration.
@@ -12,6 +13,8 @@ pub struct ConfigError {
     /// The JSON path, `$.providers.okta.audiences[0]`.
     pub path: String,
     pub kind: ConfigErrorKind,
+    /// What to write instead, from names and forms that this crate knows. Only the command-line tool has it.
+    pub suggestion: Option<String>,
 }
 
 /// The kind of an error. The `&'static str`s are hints written in this crate: no message contains a value of the document,
@@ -22,7 +25,7 @@ pub enum ConfigErrorKind {
     /// Not JSON: most likely a protobuf message of another type.
     NotAStringValue,
     /// Invalid JSON, or an object with a duplicate member.
-    Json(JsonFault),
+    Json(JsonError),
     /// An unknown field, with the one that may be meant.
     UnknownField(Option<&'static str>),
     /// An unknown warning code, with the one that may be meant.
@@ -60,37 +63,90 @@ impl ConfigErrorKind {
     }
 }
 
+/// A line and a column, from 1.
+pub type LineAndColumn = (usize, usize);
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line_and_column = |position: TextPosition| (position.line, position.column);
         write!(formatter, "{}: ", self.path)?;
-        match &self.kind {
-            ConfigErrorKind::Empty => formatter.write_str(
+        self.write(formatter, self.position().map(line_and_column), self.related().map(line_and_column))
+    }
+}
+
+impl ConfigError {
+    /// The position of invalid JSON. Other errors have the one of their path.
+    pub const fn position(&self) -> Option<TextPosition> {
+        if let ConfigErrorKind::Json(error) = &self.kind { Some(error.position) } else { None }
+    }
+
+    /// A second position that invalid JSON has to do with, such as that of the bracket that is not closed.
+    pub const fn related(&self) -> Option<TextPosition> {
+        if let ConfigErrorKind::Json(error) = &self.kind { error.related } else { None }
+    }
+
+    /// The message without path and position, for a tool that shows them in its own way; several lines for a condition, of
+    /// which it shows a part.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn message(&self, related: Option<LineAndColumn>) -> String {
+        if let ConfigErrorKind::Condition(error) = &self.kind {
+            return error.message_with_excerpt();
+        }
+        let mut message = String::new();
+        // Writing to a string does not fail.
+        let _ = self.write(&mut message, None, related);
+        message
+    }
+
+    /// Writes the message without the path.
+    fn write(
+        &self,
+        formatter: &mut impl fmt::Write,
+        position: Option<LineAndColumn>,
+        related: Option<LineAndColumn>,
+    ) -> fmt::Result {
+        match (&self.kind, &self.suggestion) {
+            // Instead of the nearest name in the same object.
+            (ConfigErrorKind::UnknownField(_), Some(suggestion)) => write!(formatter, "unknown field; {suggestion}"),
+            (kind, None) => kind.write(formatter, position, related),
+            (kind, Some(suggestion)) => {
+                kind.write(formatter, position, related)?;
+                write!(formatter, "; {suggestion}")
+            }
+        }
+    }
+}
+
+impl ConfigErrorKind {
+    fn write(
+        &self,
+        formatter: &mut impl fmt::Write,
+        position: Option<LineAndColumn>,
+        related: Option<LineAndColumn>,
+    ) -> fmt::Result {
+        match self {
+            Self::Empty => formatter.write_str(
                 "there is no configuration; set the plugin's `configuration` to a google.protobuf.StringValue that holds the JSON document",
             ),
-            ConfigErrorKind::NotAStringValue => formatter.write_str(
+            Self::NotAStringValue => formatter.write_str(
                 "this is not a JSON object; pass the document as google.protobuf.StringValue (a google.protobuf.Struct does not arrive as JSON)",
             ),
-            ConfigErrorKind::Json(JsonFault::Syntax { line, column }) => {
-                write!(formatter, "not valid JSON at line {line}, column {column}")
-            }
-            ConfigErrorKind::Json(JsonFault::DuplicateMember) => formatter.write_str("a member stands twice in one object; remove one of them"),
-            ConfigErrorKind::Json(JsonFault::OverLimits) => formatter.write_str("nested too deeply, or too many members in one object"),
-            ConfigErrorKind::Json(JsonFault::NotAnObject) => formatter.write_str("expected a JSON object"),
-            ConfigErrorKind::UnknownField(None) => formatter.write_str("unknown field; remove it or check its spelling and place"),
-            ConfigErrorKind::UnknownField(Some(near)) => write!(formatter, "unknown field; did you mean `{near}`?"),
-            ConfigErrorKind::UnknownWarning(None) => formatter.write_str("unknown warning code; docs/policy-analysis.md lists them"),
-            ConfigErrorKind::UnknownWarning(Some(near)) => write!(formatter, "unknown warning code; did you mean `{near}`?"),
-            ConfigErrorKind::WrongType(expected) => write!(formatter, "expected {expected}"),
-            ConfigErrorKind::Missing(hint) => write!(formatter, "missing; {hint}"),
-            ConfigErrorKind::Invalid(hint) => formatter.write_str(hint),
-            ConfigErrorKind::Variable(name) => write!(
+            Self::Json(error) => error.write(formatter, position, related),
+            Self::UnknownField(None) => formatter.write_str("unknown field; remove it or check its spelling and place"),
+            Self::UnknownField(Some(near)) => write!(formatter, "unknown field; did you mean `{near}`?"),
+            Self::UnknownWarning(None) => formatter.write_str("unknown warning code; docs/policy-analysis.md lists them"),
+            Self::UnknownWarning(Some(near)) => write!(formatter, "unknown warning code; did you mean `{near}`?"),
+            Self::WrongType(expected) => write!(formatter, "expected {expected}"),
+            Self::Missing(hint) => write!(formatter, "missing; {hint}"),
+            Self::Invalid(hint) => formatter.write_str(hint),
+            Self::Variable(name) => write!(
                 formatter,
                 "the environment variable {name} is not set, or empty; on Envoy list it in vm_config.environment_variables.host_env_keys",
             ),
-            ConfigErrorKind::Condition(error) => write!(formatter, "{error}"),
-            ConfigErrorKind::Keys(KeySetFault::TooLarge) => formatter.write_str("the key set is too large"),
-            ConfigErrorKind::Keys(KeySetFault::Malformed) => formatter.write_str("not a key set; expected {\"keys\": [...]} (RFC 7517)"),
-            ConfigErrorKind::Keys(KeySetFault::NoUsableKey) => formatter.write_str(
+            Self::Condition(error) => write!(formatter, "{error}"),
+            Self::Keys(KeySetFault::TooLarge) => formatter.write_str("the key set is too large"),
+            Self::Keys(KeySetFault::Malformed) => formatter.write_str("not a key set; expected {\"keys\": [...]} (RFC 7517)"),
+            Self::Keys(KeySetFault::NoUsableKey) => formatter.write_str(
                 "no key here can verify a signature; wanted are public RSA (2048 bits or more), P-256, P-384, P-521 or Ed25519 keys",
             ),
         }
@@ -99,7 +155,7 @@ impl fmt::Display for ConfigError {
 
 impl Path {
     pub(super) fn error(&self, kind: ConfigErrorKind) -> ConfigError {
-        ConfigError { path: self.as_str().to_owned(), kind }
+        ConfigError { path: self.as_str().to_owned(), kind, suggestion: None }
     }
 
     /// Whether there is an error here or inside already, so that one that follows from it is not added.

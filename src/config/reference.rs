@@ -1,10 +1,12 @@
 //! A JSON Schema and a reference of the document, generated from the types that decode it and their doc comments.
 //! Natively only, so that the module does not contain the texts.
 
+mod constraints;
 mod draft_04;
 mod markdown;
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -33,6 +35,18 @@ const REQUIRED: [(&str, &[&str]); 12] = [
     ("CorsDocument", &["allow_origins"]),
     ("LoginDocument", &["url"]),
 ];
+
+/// The pattern of durations.
+pub(super) const DURATION: &str = r"^[0-9]+(\.[0-9]*)?[smh]$";
+
+/// The characters of RFC 9470 in `acr` values.
+const ACR: &str = r"^[!#-\[\]-~]+$";
+
+/// The `$id` of the schema.
+const ID: &str = "urn:okta-proxy-wasm:configuration";
+
+/// The schema, generated once.
+pub(super) static JSON_SCHEMA: LazyLock<Value> = LazyLock::new(json_schema);
 
 /// The described structures of the document.
 #[derive(Debug, Default)]
@@ -64,20 +78,22 @@ pub(super) trait Described {
 /// The JSON Schema (2020-12) of the document.
 pub fn json_schema() -> Value {
     let reference = Reference::of_document();
+    let constraints = constraints::all();
     let mut definitions = Map::new();
     for (name, structure) in reference.structures.iter().filter(|(name, _)| **name != "Document") {
-        definitions.insert(plain(name).to_owned(), Value::Object(object_schema(name, structure)));
+        definitions.insert(plain(name).to_owned(), object_schema(name, structure, &constraints));
     }
     let mut root = Map::new();
     root.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+    root.insert("$id".to_owned(), json!(ID));
     root.insert("title".to_owned(), json!("okta-proxy-wasm"));
     if let Some(document) = reference.structures.get("Document") {
-        let mut members = object_schema("Document", document);
+        let mut members = object_schema("Document", document, &constraints);
         if let Some(properties) = members.get_mut("properties").and_then(Value::as_object_mut) {
             // For editors.
             properties.insert("$schema".to_owned(), json!({ "type": "string" }));
         }
-        root.extend(members);
+        root.extend(members.as_object().cloned().unwrap_or_default());
     }
     root.insert("$defs".to_owned(), Value::Object(definitions));
     Value::Object(root)
@@ -132,28 +148,58 @@ fn required(name: &str) -> &'static [&'static str] {
     REQUIRED.iter().find(|(structure, _)| *structure == name).map_or(&[], |(_, fields)| fields)
 }
 
-fn object_schema(name: &str, structure: &Structure) -> Map<String, Value> {
+fn object_schema(name: &str, structure: &Structure, constraints: &Value) -> Value {
+    let constraints = constraints.get(name).cloned().unwrap_or_default();
     let mut properties = Map::new();
     for field in &structure.fields {
-        let is_required = required(name).contains(&field.name);
-        let mut value = if is_required { field.value.clone() } else { or_null(&field.value) };
+        let mut value = field.value.clone();
+        constraints::merge(&mut value, constraints.pointer(&format!("/fields/{}", field.name)));
+        let has_no_value = field.default().is_none() && field.doc.contains("Default: ");
+        if has_no_value && !required(name).contains(&field.name) {
+            value = or_null(&value);
+        }
         if let Some(members) = value.as_object_mut() {
             members.insert("description".to_owned(), json!(field.doc));
+            members.extend(field.default().map(|default| ("default".to_owned(), default)));
         }
         properties.insert(field.name.to_owned(), value);
     }
-    let mut schema = Map::new();
-    schema.insert("description".to_owned(), json!(structure.doc));
-    schema.insert("type".to_owned(), json!("object"));
-    schema.insert("properties".to_owned(), Value::Object(properties));
-    schema.insert("additionalProperties".to_owned(), json!(false));
-    if !required(name).is_empty() {
-        schema.insert("required".to_owned(), json!(required(name)));
+    let mut schema = json!({
+        "description": structure.doc,
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+    });
+    if let Some(members) = schema.as_object_mut() {
+        if !required(name).is_empty() {
+            members.insert("required".to_owned(), json!(required(name)));
+        }
+        let of_structure = constraints.as_object().into_iter().flatten().filter(|(key, _)| *key != "fields");
+        members.extend(of_structure.map(|(key, value)| (key.clone(), value.clone())));
     }
     schema
 }
 
-/// Optional fields may be `null`.
+impl Field {
+    /// The text about the default, at the end of the description.
+    pub(super) fn default_text(&self) -> Option<&str> {
+        let (_, text) = self.doc.rsplit_once("Default: ")?;
+        text.strip_suffix('.').filter(|text| !text.contains(". "))
+    }
+
+    /// The default, where it is one value. `tests/core/schema.rs` compares it with what the loader applies.
+    fn default(&self) -> Option<Value> {
+        let text = self.default_text()?;
+        let literal = text.strip_prefix('`').and_then(|text| text.strip_suffix('`')).unwrap_or(text);
+        let is_string = self.value.get("type").and_then(Value::as_str) == Some("string");
+        match serde_json::from_str(literal) {
+            Ok(value) => Some(value),
+            Err(_) => (is_string && literal.len() + 2 == text.len() && !literal.contains('`')).then(|| json!(literal)),
+        }
+    }
+}
+
+/// `null` is the way to write that there is no value.
 fn or_null(schema: &Value) -> Value {
     let with = |list: &Value, one: Value| -> Value {
         let list = list.as_array().cloned().unwrap_or_else(|| vec![list.clone()]);
@@ -188,7 +234,7 @@ described! {
     bool: json!({ "type": "boolean" });
     u32: json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX });
     f64: json!({ "type": "number" });
-    Duration: json!({ "type": "string", "pattern": "^[0-9][0-9.]*[smh]$" });
+    Duration: json!({ "type": "string", "pattern": DURATION });
     Map<String, Value>: json!({ "type": "object" });
     Algorithm: json!({ "type": "string", "enum": Algorithm::names().collect::<Vec<_>>() });
     WarningCode: json!({ "type": "string", "enum": WarningCode::ALL
@@ -200,8 +246,15 @@ described! {
         { "type": "string", "minLength": 1 },
         { "type": "array", "items": { "type": "string", "minLength": 1 }, "minItems": 1 },
     ] });
-    ClaimValue: json!({ "type": ["string", "number", "boolean"] });
-    AcrDocument: json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] });
+    // Up to 2^53, beyond which several integers are one double.
+    ClaimValue: json!({
+        "type": ["string", "number", "boolean"], "minLength": 1,
+        "minimum": -9_007_199_254_740_991_i64, "maximum": 9_007_199_254_740_991_i64,
+    });
+    AcrDocument: json!({ "anyOf": [
+        { "type": "string", "pattern": ACR },
+        { "type": "array", "items": { "type": "string", "pattern": ACR }, "minItems": 1, "maxItems": 64, "uniqueItems": true },
+    ] });
 }
 
 impl<T: Described> Described for Vec<T> {
@@ -236,10 +289,15 @@ impl Described for CalloutHeaderValue {
 
 impl Described for ClaimsDocument {
     fn describe(reference: &mut Reference) -> Value {
-        let (test, value) = (ClaimTestDocument::describe(reference), ClaimValue::describe(reference));
+        let (mut of_name, value) = (ClaimTestDocument::describe(reference), ClaimValue::describe(reference));
+        let mut of_list = of_name.clone();
+        constraints::merge(&mut of_name, Some(&json!({ "not": { "required": ["claim"] } })));
+        constraints::merge(&mut of_list, Some(&json!({ "required": ["claim"] })));
+        let names = json!({ "minLength": 1, "not": { "enum": ["scope", "scp"] } });
+        let by_name = json!({ "anyOf": [value, of_name] });
         json!({ "anyOf": [
-            { "type": "object", "additionalProperties": { "anyOf": [value, test] } },
-            { "type": "array", "items": test },
+            { "type": "object", "additionalProperties": by_name, "minProperties": 1, "propertyNames": names },
+            { "type": "array", "items": of_list, "minItems": 1 },
         ] })
     }
 }

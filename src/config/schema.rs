@@ -15,11 +15,12 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::NativeCrypto;
-use super::decode::{Decode, document, expect, nearest, string_enum};
+use super::decode::{Decode, document, expect, string_enum};
 use super::error::{ConfigError, ConfigErrorKind, Path};
 use crate::analysis::WarningCode;
 use crate::jose::Algorithm;
 use crate::policy::ClaimFormat;
+use crate::spelling::nearest;
 use audit::AuditDocument;
 use claim_path::ClaimPath;
 use forwarding::{FilterStateDocument, ProtectedResourceDocument};
@@ -54,9 +55,9 @@ document! {
         /// rule than its normal form. For rules that were written for a filter that does not normalize paths. Default: `false`.
         strict_path_spelling: bool,
         /// Applies a rule or condition for `api.acme.com` also to `api.acme.com:8443` and `api.acme.com.`, which Envoy compares
-        /// as other hosts unless it strips port and trailing dot before the filter. Default: `false`: such a request is rejected
-        /// with 400 if the host as written comes under another rule, and a condition whose value depends on it rejects. An
-        /// empty port (`api.acme.com:`) is always rejected with 400.
+        /// as other hosts unless it strips port and trailing dot before the filter. Without it such a request is rejected with
+        /// 400 if the host as written comes under another rule, and a condition whose value depends on it rejects. An empty
+        /// port (`api.acme.com:`) is always rejected with 400. Default: `false`.
         insecure_ambiguous_hosts: bool,
         /// Headers that change the target of a request (`x-forwarded-host`, `x-original-url`) and that the backend still
         /// receives, as clients send them: names of the list in `docs/security.md`. Each weakens the rules. For a trusted proxy
@@ -147,7 +148,7 @@ document! {
         callout_headers: BTreeMap<String, CalloutHeaderValue>,
         /// The accepted signature algorithms; `EdDSA` and `Ed25519` (RFC 9864) are the same. Default: `["RS256"]`.
         algorithms: Vec<Algorithm>,
-        /// The accepted difference of clocks, at most `"300s"`. Default: `"60s"`.
+        /// The accepted difference of clocks, at most `"300s"`. Default: `"60s"`, with the preset `"120s"`.
         clock_skew: Duration,
         /// The clients (`cid`, `client_id` or `azp`) whose tokens are accepted. Default: all.
         client_ids: Vec<String>,
@@ -215,9 +216,10 @@ document! {
         /// names (`Access_Token`, `access.token`, `access_token[]`) is rejected and removed. Default: none.
         from_cookies: Vec<String>,
         /// The query parameters that may carry the token, case-sensitive; other spellings are rejected and removed like
-        /// those of cookies. Default: none. Such tokens are in access logs (RFC 6750 section 5.3), so this logs a warning.
+        /// those of cookies. Such tokens are in access logs (RFC 6750 section 5.3), so this logs a warning. Default: none.
         from_params: Vec<String>,
-        /// Whether the backend receives the credential. Default: `false`: every header, cookie and parameter above is removed.
+        /// Whether the backend receives the credential. Without it every header, cookie and parameter above is removed.
+        /// Default: `false`.
         forward: bool,
         /// Compares the names of cookies and query parameters exactly: another spelling is neither rejected nor removed, and
         /// a backend may read an unchecked token there. Default: `false`.
@@ -257,7 +259,7 @@ impl Decode for WarningCode {
         let name = expect(value.as_str(), "the code of a warning, such as \"method_gap\"", at, errors)?;
         let code = Self::parse(name);
         if code.is_none() {
-            errors.push(at.error(ConfigErrorKind::UnknownWarning(nearest(name, Self::NAMES))));
+            errors.push(at.error(ConfigErrorKind::UnknownWarning(nearest(name, Self::NAMES.iter().copied()))));
         }
         code
     }

@@ -341,7 +341,7 @@ fn faulty_condition_is_a_configuration_fault_with_its_path() {
     let expected = [
         "$.rules[0].require.condition: expected a string",
         "$.rules[0].require.any_of[0].condition: not a CEL expression: expected",
-        "$.rules[0].require.any_of[1].condition: unknown variable; there are request, source, destination, connection, claims and token at line 1, column 1",
+        "$.rules[0].require.any_of[1].condition: unknown variable; did you mean claims? at line 1, column 1",
         "$.rules[0].require.any_of[2].condition: the condition is neither true nor false at line 1, column 1",
         "$.rules[0].require.any_of[3].condition: neither an IP address nor a range such as 10.0.0.0/8 without host bits at line 1",
     ];

@@ -179,6 +179,7 @@ fn every_fault_message_of_the_loader_occurs_in_some_document() {
     ];
     let files = [
         "src/config/error.rs",
+        "src/config/json_error.rs",
         "src/config/decode.rs",
         "src/config/schema.rs",
         "src/config/schema/audit.rs",
@@ -213,7 +214,18 @@ fn every_fault_message_of_the_loader_occurs_in_some_document() {
                 continue;
             }
             // `{}` and `{name}` stand for what differs; other braces are doubled in a format, and plain in a hint.
-            let is_format = ["{}", "{line}", "{near}", "{wanted}", "{hint}", "{fault}", "{expected}", "{name}"];
+            let is_format = [
+                "{}",
+                "{call}",
+                "{suggestion}",
+                "{line}",
+                "{near}",
+                "{wanted}",
+                "{hint}",
+                "{fault}",
+                "{expected}",
+                "{name}",
+            ];
             let mut pieces = vec![text.as_str()];
             for placeholder in is_format {
                 pieces = pieces.iter().flat_map(|piece| piece.split(placeholder)).collect();

@@ -1,4 +1,7 @@
-//! The JSON Schema and the reference are generated from the types: they are up to date, and no stricter than the loader.
+//! The JSON Schema and the reference are generated from the types: they are up to date, no stricter than the loader, and find
+//! what it finds wherever a schema can (`schema/coverage.rs`).
+
+mod coverage;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -161,4 +164,135 @@ fn wrong_types_and_unknown_members_are_rejected_by_schema_and_loader() {
         }
     }
     assert!(refused > 150, "{refused}");
+}
+
+/// The schema behind references and in choices, and the objects that it has in the document.
+fn objects<'a>(
+    root: &'a Value,
+    schema: &'a Value,
+    value: &'a Value,
+    at: &str,
+    visit: &mut dyn FnMut(&'a Value, &'a Value, &str),
+) {
+    if let Some(name) = schema["$ref"].as_str() {
+        return objects(root, root.pointer(name.trim_start_matches('#')).unwrap(), value, at, visit);
+    }
+    for choice in schema["anyOf"].as_array().into_iter().flatten() {
+        objects(root, choice, value, at, visit);
+    }
+    match value {
+        Value::Object(members) => {
+            if schema["properties"].is_object() {
+                visit(schema, value, at);
+            }
+            for (name, member) in members {
+                let of_member = schema["properties"].get(name).or(schema.get("additionalProperties"));
+                if let Some(schema) = of_member.filter(|schema| schema.is_object()) {
+                    objects(root, schema, member, &format!("{at}/{name}"), visit);
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate().filter(|_| schema["items"].is_object()) {
+                objects(root, &schema["items"], item, &format!("{at}/{index}"), visit);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// `complete()` and further structures that have defaults.
+fn with_every_structure() -> Value {
+    let mut document = complete();
+    let provider = &mut document["providers"]["okta"];
+    provider["jwks"] = json!({});
+    document["cache"] = json!({});
+    document["audit"] = json!({});
+    document["default_rule"] = json!({});
+    document["responses"]["custom"] = json!({ "forbidden": { "body": "no" } });
+    document["filter_state"][1]["name"] = json!("tenant");
+    document
+}
+
+#[test]
+fn defaults_are_those_that_the_loader_applies() {
+    let schema = reference::json_schema();
+    let document = with_every_structure();
+    let policy = |document: &Value| {
+        let loaded = config::load(document.to_string().as_bytes(), &|_| Some(String::from("set-for-these-tests")));
+        let loaded = loaded.unwrap_or_else(|errors| panic!("{errors:?}\n{document}"));
+        format!("{:?} {:?} {}", loaded.policy, loaded.native_crypto, loaded.insecure_settings)
+    };
+    let (mut compared, mut wrong) = (BTreeSet::new(), Vec::new());
+    objects(&schema, &schema, &document, "", &mut |schema, _, at| {
+        for (name, field) in schema["properties"].as_object().unwrap() {
+            let Some(default) = field.get("default") else { continue };
+            let mut without = document.clone();
+            without.pointer_mut(at).unwrap().as_object_mut().unwrap().remove(name);
+            // Nothing is sampled where no extent says so.
+            if name == "sample" {
+                assert_eq!(default, 0.01);
+                without.pointer_mut(at).unwrap()["allowed"] = json!("sampled");
+            }
+            let mut with = without.clone();
+            with.pointer_mut(at).unwrap()[name] = default.clone();
+            if policy(&with) != policy(&without) {
+                wrong.push(format!("{at}/{name}: {default}"));
+            }
+            compared.insert(format!("{at}/{name}"));
+        }
+    });
+    assert!(wrong.is_empty(), "not the default: {wrong:#?}");
+    assert!(compared.len() >= 45, "{}: {compared:#?}", compared.len());
+}
+
+#[test]
+fn examples_meet_their_own_schema() {
+    fn examples(value: &Value, found: &mut Vec<(Value, Value)>) {
+        match value {
+            Value::Object(members) => {
+                for example in members.get("examples").and_then(Value::as_array).into_iter().flatten() {
+                    found.push((value.clone(), example.clone()));
+                }
+                members.values().for_each(|value| examples(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| examples(value, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let schema = reference::json_schema();
+    let mut found = Vec::new();
+    examples(&schema, &mut found);
+    assert!(found.len() >= 25, "{}", found.len());
+    for (mut of_field, example) in found {
+        of_field["$defs"] = schema["$defs"].clone();
+        jsonschema::validate(&of_field, &example).unwrap_or_else(|fault| panic!("{example}: {fault}"));
+    }
+}
+
+#[test]
+fn null_is_a_value_only_where_the_default_is_none() {
+    let validators = validators();
+    let complete = with_every_structure();
+    assert!(validators.iter().all(|validator| validator.is_valid(&complete)));
+    let mut all = Vec::new();
+    paths(&complete, "", &mut all);
+    let (mut accepted, mut rejected) = (0, 0);
+    for place in all {
+        let mut document = complete.clone();
+        *document.pointer_mut(&place).unwrap() = Value::Null;
+        let is_valid = validators.each_ref().map(|validator| validator.is_valid(&document));
+        assert_eq!(is_valid[0], is_valid[1], "the drafts differ about {place}");
+        if is_valid[0] {
+            // It counts as missing.
+            let mut without = document.clone();
+            let (holder, name) = parent(&place);
+            without.pointer_mut(holder).unwrap().as_object_mut().unwrap().remove(name);
+            assert_eq!(faults(&document), faults(&without), "{place}");
+            accepted += 1;
+        } else {
+            rejected += 1;
+        }
+    }
+    assert!(accepted > 3 && rejected > 30, "{accepted} {rejected}");
 }

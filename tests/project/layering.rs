@@ -19,7 +19,7 @@ const MAY_NAME: [(&str, &[&str]); 12] = [
     ("telemetry", &[]),
     ("host", &["engine", "lookup", "config", "telemetry"]),
 ];
-const BASE: [&str; 12] = [
+const BASE: [&str; 13] = [
     "authority",
     "callout",
     "civil_date",
@@ -30,6 +30,7 @@ const BASE: [&str; 12] = [
     "memory",
     "redacted",
     "sequence",
+    "spelling",
     "unix_time",
     "wake_slots",
 ];

@@ -144,7 +144,8 @@ fn double_option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Op
 impl Suite {
     /// Reads the cases, or returns all their faults.
     pub fn read(path: &Path, text: &str) -> Result<Self, Failure> {
-        let suite: Self = yaml_serde::from_str(text).map_err(|error| Failure::of_file(path, error))?;
+        let suite: Self =
+            yaml_serde::from_str(text).map_err(|error| Failure::of_file(path, with_suggestion(&error.to_string())))?;
         let mut faults = Vec::new();
         if suite.cases.is_empty() {
             faults.push(String::from("no cases"));
@@ -207,6 +208,18 @@ fn reasons() -> Vec<String> {
     let lists = schema.pointer("/properties/reason/anyOf").and_then(Value::as_array).cloned().unwrap_or_default();
     let names = lists.iter().filter_map(|list| list.get("enum")?.as_array());
     names.flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+}
+
+/// The message of an unknown field or variant, which lists the known ones, with the one that is likely to be meant.
+fn with_suggestion(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let is_about_name = message.contains("unknown field `") || message.contains("unknown variant `");
+    let name = quoted.next().filter(|_| is_about_name).unwrap_or_default();
+    let known: Vec<&str> = quoted.collect();
+    match nearest(name, &known) {
+        Some(near) => format!("{message}; did you mean `{near}`?"),
+        None => message.to_owned(),
+    }
 }
 
 /// The known name that `name` is likely to mean.

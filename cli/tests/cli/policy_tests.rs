@@ -166,6 +166,12 @@ cases:
         assert!(found.stderr.contains(line), "{line}: {}", found.stderr);
     }
     assert!(!found.stderr.contains("three"), "{}", found.stderr);
+    // Names of the file itself.
+    for (wrong, near) in [("expct: {}", "expect"), ("tokn: {}", "token"), ("expect: { statsu: 401 }", "status")] {
+        let found = test(&format!("config: plugin.json\ncases:\n- {{ name: one, request: GET /orders, {wrong} }}\n"));
+        let suggestion = format!("did you mean `{near}`?");
+        assert!(found.status == 2 && found.stderr.contains(&suggestion), "{wrong}: {}", found.transcript());
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::diagnostics::Diagnostics;
 use super::warnings;
-use crate::cel::Program;
+use crate::cel::{CompileError, Program};
 use crate::config::error::{ConfigErrorKind, Path};
 use crate::config::schema::claim_path::ClaimPath;
 use crate::config::schema::require::{AcrDocument, ClaimTestDocument, ClaimsDocument, RequireDocument};
@@ -239,7 +239,8 @@ fn authentication(document: Option<AcrDocument>, at: &Path, diagnostics: &mut Di
 
 fn condition(text: &str, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Program> {
     let parsed = Program::compile(text);
-    parsed.map_err(|fault| diagnostics.errors.push(at.error(ConfigErrorKind::Condition(fault)))).ok()
+    let errors = |found: Vec<CompileError>| found.into_iter().map(|error| at.error(ConfigErrorKind::Condition(error)));
+    parsed.map_err(|found| diagnostics.errors.extend(errors(found))).ok()
 }
 
 /// `max_age` is an integer of seconds (RFC 9470). With 0 every sign-in is too old when its token arrives.

@@ -56,13 +56,17 @@ fn write_structure(text: &mut String, name: &str, structure: &Structure) {
     // Writing to a string does not fail.
     let _ = write!(
         text,
-        "\n## {title}\n\n{}\n\n| Field | Type | Required | Description |\n|---|---|---|---|\n",
+        "\n## {title}\n\n{}\n\n| Field | Type | Required | Default | Description |\n|---|---|---|---|---|\n",
         structure.doc
     );
     for field in &structure.fields {
         let required = if required(name).contains(&field.name) { "yes" } else { "no" };
-        let description = field.doc.replace("\n\n", "<br>").replace('|', "\\|");
-        let _ = writeln!(text, "| `{}` | {} | {required} | {description} |", field.name, type_of(&field.value));
+        let cell = |text: &str| text.trim().replace("\n\n", "<br>").replace('|', "\\|");
+        let default = field.default_text();
+        let description = default.and_then(|default| field.doc.strip_suffix(&format!("Default: {default}.")));
+        let (default, description) = (cell(default.unwrap_or_default()), cell(description.unwrap_or(&field.doc)));
+        let kind = type_of(&field.value);
+        let _ = writeln!(text, "| `{}` | {kind} | {required} | {default} | {description} |", field.name);
     }
 }
 

@@ -31,7 +31,7 @@ document! {
         /// The timeout of a call, and of a request that waits for it. Default: `"2s"`.
         timeout: Duration,
         /// The limit of calls per minute, for all workers of the process together. A lower limit that the server states
-        /// replaces it. Default: 150, half of the limit of the smallest Okta organisation.
+        /// replaces it. Half of the limit of the smallest Okta organisation unless written. Default: 150.
         requests_per_minute: u32,
         /// How long after `cache_ttl` a cached active response is used while the endpoint is unavailable. At most `"1h"`.
         /// Default: `"0s"`.

@@ -63,11 +63,16 @@ pub(crate) fn condition(input: &[u8]) {
     let [claim, target, attribute, device] = std::array::from_fn(|_| parts.next().unwrap_or_default());
     let condition = match Program::compile(&text) {
         Ok(condition) => condition,
-        Err(fault) => {
-            assert!(!fault.to_string().chars().any(char::is_control), "a fault that breaks a log line: {fault}");
+        Err(faults) => {
+            assert!((1..=16).contains(&faults.len()), "{} faults", faults.len());
             let lines: Vec<&str> = text.split('\n').collect();
-            let line = lines.get(fault.line - 1).expect("a line of the text");
-            assert!(fault.column <= line.chars().count() + 1, "behind the end of its line: {fault:?}");
+            for fault in faults {
+                assert!(!fault.to_string().chars().any(char::is_control), "a fault that breaks a log line: {fault}");
+                let line = lines.get(fault.line - 1).expect("a line of the text");
+                assert!(fault.column <= line.chars().count() + 1, "behind the end of its line: {fault:?}");
+                let excerpt = fault.message_with_excerpt();
+                assert!(excerpt.len() < 2048 && excerpt.lines().count() == 3, "{excerpt}");
+            }
             return;
         }
     };
