@@ -17,6 +17,7 @@ mod envoy_settings;
 mod exit_status;
 mod explain;
 mod formats;
+mod github_action;
 mod import;
 mod init;
 mod man;
