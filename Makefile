@@ -172,6 +172,11 @@ package: wasm ## Fill dist/: module, OCI image, Kong bundle, SBOM, licence notic
 		REVISION="$${REVISION:-$$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || true)}" \
 		target/debug/packaging $(MODULE) $(NGINX_MODULE) dist
 
+.PHONY: package-cli
+package-cli: $(TARGETS) ## Fill dist-cli/: the command-line tool with manual pages and completions, and its digest
+	$(call say,"The command-line tool of a release into dist-cli")
+	@REVISION="$(REVISION)" packaging/cli-archive dist-cli
+
 # That host's source calls every callback of the ABI without looking whether the module has it. For all others link/wasm-ld leaves out what is not on link/exports.txt.
 .PHONY: wasm-nginx
 wasm-nginx: wasm ## Build the module for nginx with ngx_wasm_module, with every callback

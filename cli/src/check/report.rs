@@ -75,7 +75,7 @@ fn suite(result: &Diagnostics, is_strict: bool) -> TestSuite {
     if result.findings.is_empty() {
         add(String::from("no fault"), file_name(&result.file), None, TestResult::Passed);
     }
-    TestSuite { name: result.location.clone(), cases }
+    TestSuite { name: result.location.clone(), file: file_name(&result.file), cases }
 }
 
 fn write_text(result: &Diagnostics, style: Style) {

@@ -1,4 +1,5 @@
-//! JUnit XML, as Jenkins and GitLab read it.
+//! JUnit XML, as Jenkins and GitLab read it. The schema of Jenkins' xUnit plugin (junit-10.xsd) allows no file and no line of
+//! a case: they are in the text.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use crate::positions::Position;
 /// A file, or a configuration in it.
 pub struct TestSuite {
     pub name: String,
+    pub file: Option<String>,
     pub cases: Vec<TestCase>,
 }
 
@@ -47,9 +49,10 @@ pub fn document(suites: &[TestSuite]) -> String {
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     // Writing to a string cannot fail.
     let _ = writeln!(text, "<testsuites name=\"okta-proxy-wasm\" {}>", totals(all()));
-    for TestSuite { name, cases } in suites {
+    for TestSuite { name, file, cases } in suites {
         let name = escaped(name);
-        let _ = writeln!(text, "  <testsuite name=\"{name}\" {} skipped=\"0\">", totals(cases.iter()));
+        let file = file.as_ref().map(|file| format!(" file=\"{}\"", escaped(file))).unwrap_or_default();
+        let _ = writeln!(text, "  <testsuite name=\"{name}\"{file} {} skipped=\"0\">", totals(cases.iter()));
         for case in cases {
             add_case(&mut text, &name, case);
         }
@@ -68,7 +71,7 @@ pub fn failed(command: &str, message: &str) -> String {
         duration: Duration::ZERO,
         result: TestResult::Error(message.to_owned()),
     };
-    document(&[TestSuite { name: format!("okta-proxy-wasm {command}"), cases: vec![case] }])
+    document(&[TestSuite { name: format!("okta-proxy-wasm {command}"), file: None, cases: vec![case] }])
 }
 
 fn totals<'a>(cases: impl Iterator<Item = &'a TestCase> + Clone) -> String {
@@ -84,22 +87,22 @@ fn totals<'a>(cases: impl Iterator<Item = &'a TestCase> + Clone) -> String {
 
 fn add_case(text: &mut String, class: &str, case: &TestCase) {
     let TestCase { name, file, position, duration, result } = case;
-    let file = file.as_ref().map(|file| format!(" file=\"{}\"", escaped(file))).unwrap_or_default();
-    let line = position.map(|position| format!(" line=\"{}\"", position.line)).unwrap_or_default();
-    let head = format!(
-        "    <testcase classname=\"{class}\" name=\"{}\"{file}{line} time=\"{:.3}\"",
-        escaped(name),
-        duration.as_secs_f64()
-    );
+    let place = match (file, position) {
+        (Some(file), Some(Position { line, column })) => format!("{file}:{line}:{column}: "),
+        (Some(file), None) => format!("{file}: "),
+        (None, _) => String::new(),
+    };
+    let (name, seconds) = (escaped(name), duration.as_secs_f64());
+    let head = format!("    <testcase classname=\"{class}\" name=\"{name}\" time=\"{seconds:.3}\"");
     let body = match result {
         TestResult::Passed => {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{head}/>");
             return;
         }
-        TestResult::Noted(note) => format!("<system-out>{}</system-out>", text_of(note)),
+        TestResult::Noted(note) => format!("<system-out>{}</system-out>", text_of(&format!("{place}{note}"))),
         TestResult::Failed(headline, whole) => {
-            format!("<failure message=\"{}\">{}</failure>", escaped(headline), text_of(whole))
+            format!("<failure message=\"{}\">{}</failure>", escaped(headline), text_of(&format!("{place}{whole}")))
         }
         TestResult::Error(message) => format!("<error message=\"{}\"/>", escaped(message)),
     };
@@ -162,7 +165,8 @@ mod tests {
                 TestResult::Failed(given.to_owned(), given.to_owned()),
                 TestResult::Error(given.to_owned()),
             ];
-            let suite = TestSuite { name: given.to_owned(), cases: results.into_iter().map(case).collect() };
+            let file = Some(given.to_owned());
+            let suite = TestSuite { name: given.to_owned(), file, cases: results.into_iter().map(case).collect() };
             let text = document(&[suite]);
             let read = roxmltree::Document::parse(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
             let root = read.root_element();
@@ -175,11 +179,11 @@ mod tests {
                     checked += usize::from(node.attribute(name).map(|found| assert_eq!(found, expected)).is_some());
                 }
                 if node.has_tag_name("failure") || node.has_tag_name("system-out") {
-                    assert_eq!(node.text(), Some(expected));
+                    assert_eq!(node.text(), Some(format!("{expected}:3:1: {expected}").as_str()));
                     checked += 1;
                 }
             }
-            assert_eq!(checked, 12);
+            assert_eq!(checked, 9);
         }
     }
 }

@@ -89,7 +89,11 @@ fn junit(results: &[SuiteResult]) -> String {
                 differences => TestResult::Failed(String::from(UNEXPECTED), differences.join("\n")),
             },
         };
-        TestSuite { name: shown_file(suite), cases: suite.cases.iter().map(case).collect() }
+        TestSuite {
+            name: shown_file(suite),
+            file: file_name(&suite.file.display().to_string()),
+            cases: suite.cases.iter().map(case).collect(),
+        }
     };
     junit::document(&results.iter().map(suite).collect::<Vec<_>>())
 }

@@ -238,19 +238,24 @@ fn stub_curl(repository: &Repository, archive: &Path) {
 fn release_is_downloaded_from_the_actions_repository_and_only_used_with_its_digest() {
     let repository = Repository::new();
     let made = tempfile::tempdir().unwrap();
-    let folder = made.path().join("okta-proxy-wasm-cli-0.1.0");
-    fs::create_dir(&folder).unwrap();
-    fs::copy(TOOL, folder.join("okta-proxy-wasm")).unwrap();
-    let archive = made.path().join("archive.tar.gz");
-    let tar = |arguments: &[&str]| {
-        assert!(Command::new("tar").args(arguments).current_dir(made.path()).status().unwrap().success());
+    // The archive as `make package-cli` makes it, of a small program that runs the tool.
+    let tool = made.path().join("tool");
+    fs::write(&tool, format!("#!/bin/bash\nexec '{TOOL}' \"$@\"\n")).unwrap();
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+    let package = |folder: &str| {
+        let mut command = Command::new(root().join("packaging/cli-archive"));
+        let output =
+            command.arg(made.path().join(folder)).env("TOOL", &tool).env("SOURCE_DATE_EPOCH", "1").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        fs::read_to_string(made.path().join(folder).join("SHA256SUMS-CLI")).unwrap()
     };
-    tar(&["--create", "--gzip", "--file", "archive.tar.gz", "okta-proxy-wasm-cli-0.1.0"]);
-    stub_curl(&repository, &archive);
-    let sum = Command::new("sha256sum").arg(&archive).output().unwrap().stdout;
-    let digest = String::from_utf8(sum).unwrap().split(' ').next().unwrap().to_owned();
+    let sums = package("one");
+    assert_eq!(sums, package("two"), "the archive depends on when it is made");
+    let (digest, name) = sums.trim().split_once("  ").unwrap();
+    assert_eq!(name, "okta-proxy-wasm-cli-0.1.0-x86_64-linux.tar.gz");
+    stub_curl(&repository, &made.path().join("one").join(name));
     let inputs = [("files", "plugin.json"), ("version", "0.1.0")];
-    let found = repository.run_action(&[&inputs[..], &[("sha256", &digest)]].concat());
+    let found = repository.run_action(&[&inputs[..], &[("sha256", digest)]].concat());
     assert_eq!(found.status, 0, "{}", found.transcript());
     assert!(found.stdout.starts_with("okta-proxy-wasm 0.1.0\n"), "{}", found.transcript());
     let arguments = repository.of_runner("curl-arguments");
