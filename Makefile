@@ -40,6 +40,8 @@ JUDGE_JOSERFC := $(TOOLS)/differential-venv/.installed
 DEBIAN := $(TOOLS)/debian/.installed
 CRDS := tests/crds
 SCHEMAS := $(CRDS)/node_modules/.installed
+FORMATS := tests/formats
+FORMAT_READERS := $(FORMATS)/node_modules/.installed
 CLIENTS := tests/clients
 CLIENTS_IN_NODE := $(CLIENTS)/node_modules/.installed
 CLIENTS_IN_PYTHON := $(TOOLS)/clients-venv/.installed
@@ -170,6 +172,11 @@ package: wasm ## Fill dist/: module, OCI image, Kong bundle, SBOM, licence notic
 		REVISION="$${REVISION:-$$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || true)}" \
 		target/debug/packaging $(MODULE) $(NGINX_MODULE) dist
 
+.PHONY: package-cli
+package-cli: $(TARGETS) ## Fill dist-cli/: the command-line tool with manual pages and completions, and its digest
+	$(call say,"The command-line tool of a release into dist-cli")
+	@REVISION="$(REVISION)" packaging/cli-archive dist-cli
+
 # That host's source calls every callback of the ABI without looking whether the module has it. For all others link/wasm-ld leaves out what is not on link/exports.txt.
 .PHONY: wasm-nginx
 wasm-nginx: wasm ## Build the module for nginx with ngx_wasm_module, with every callback
@@ -244,7 +251,7 @@ mutants: $(TARGETS) $(CARGO_MUTANTS) ## Change the proof's code in every small w
 	$(CARGO_MUTANTS)/bin/cargo-mutants mutants --no-shuffle --output target $(MUTANTS_FLAGS)
 
 .PHONY: setup
-setup: $(TARGETS) $(ENVOY) $(OLDEST_ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(CLIENTS_IN_NODE) $(CLIENTS_IN_PYTHON) $(ATTACKED_IN_NODE) $(ATTACKED_IN_PYTHON) $(DEBIAN) $(SCHEMAS) ## Install what the other targets need (they do so themselves)
+setup: $(TARGETS) $(ENVOY) $(OLDEST_ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(CLIENTS_IN_NODE) $(CLIENTS_IN_PYTHON) $(ATTACKED_IN_NODE) $(ATTACKED_IN_PYTHON) $(DEBIAN) $(SCHEMAS) $(FORMAT_READERS) ## Install what the other targets need (they do so themselves)
 
 .PHONY: clean
 clean: ## Remove everything that was built; `make distclean` removes the tools too
@@ -252,7 +259,7 @@ clean: ## Remove everything that was built; `make distclean` removes the tools t
 
 .PHONY: distclean
 distclean: clean ## Remove everything that was built or installed
-	rm -rf $(TOOLS) $(AUTHORIZATION_SERVER)/node_modules $(DIFFERENTIAL)/node_modules $(CLIENTS)/node_modules $(CRDS)/node_modules $(ATTACK)/node_modules
+	rm -rf $(TOOLS) $(AUTHORIZATION_SERVER)/node_modules $(DIFFERENTIAL)/node_modules $(CLIENTS)/node_modules $(CRDS)/node_modules $(FORMATS)/node_modules $(ATTACK)/node_modules
 
 # --- what the targets need -------------------------------------------------------------------------
 
@@ -307,6 +314,12 @@ $(SCHEMAS): $(CRDS)/package-lock.json
 	@$(call need,npm,install Node.js with npm)
 	$(call say,"Schemas of Istio and Envoy Gateway and the Gateway API for the tests (npm @kubernetes-models)")
 	@npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(CRDS) || { echo "npm could not install the schemas: is there a network?" >&2; exit 1; }
+	@touch $@
+
+$(FORMAT_READERS): $(FORMATS)/package-lock.json
+	@$(call need,npm,install Node.js with npm)
+	$(call say,"A TAP parser and the schema of SARIF for the tests (npm)")
+	@npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(FORMATS) || { echo "npm could not install the readers of formats: is there a network?" >&2; exit 1; }
 	@touch $@
 
 # Wheels that carry their own libcurl with HTTP/2: the curl of a machine may be old, or not there.

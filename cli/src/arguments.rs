@@ -2,15 +2,17 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+use crate::exit_status;
+use crate::formats::MachineFormat;
 
 /// Checks, explains, tests and imports configurations of okta-proxy-wasm, with the filter's own code.
 #[derive(Debug, Parser)]
 #[command(
     name = "okta-proxy-wasm",
-    version,
-    after_help = "Exit status: 0 success, 1 a negative result (a fault, a denied request, a failed test), 2 the command line or a file cannot be used."
+    version = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("OKTA_PROXY_WASM_COMMIT"), ")")
 )]
 pub struct CommandLine {
     /// The subcommand.
@@ -50,6 +52,68 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
+    /// Write the manual pages
+    #[command(
+        after_help = "Examples:\n  okta-proxy-wasm man | man -l -\n  okta-proxy-wasm man /usr/local/share/man/man1"
+    )]
+    Man(ManPages),
+    /// Show what this tool was built from, and whether a file is the filter's module
+    Version(Version),
+}
+
+impl CommandLine {
+    /// The definition of the command line, with the exit statuses in each help text.
+    pub fn definition() -> clap::Command {
+        let mut definition = with_exit_statuses(Self::command());
+        let names: Vec<String> = definition.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        for name in names {
+            definition = definition.mut_subcommand(name, with_exit_statuses);
+        }
+        definition
+    }
+}
+
+fn with_exit_statuses(command: clap::Command) -> clap::Command {
+    let before = command.get_after_help().map(|text| format!("{text}\n\n")).unwrap_or_default();
+    let statuses = exit_status::of_command(command.get_name()).iter();
+    let lines: Vec<String> = statuses.map(|(status, meaning)| format!("  {} {meaning}", status.code())).collect();
+    command.after_help(format!("{before}Exit status:\n{}", lines.join("\n")))
+}
+
+impl Command {
+    /// The name of the subcommand, and the format of its output if a program reads it.
+    pub const fn machine_format(&self) -> Option<(&'static str, MachineFormat)> {
+        match self {
+            Self::Check(Check { format, .. }) => match format {
+                CheckFormat::Text => None,
+                CheckFormat::Json => Some(("check", MachineFormat::Json)),
+                CheckFormat::Sarif => Some(("check", MachineFormat::Sarif)),
+                CheckFormat::Github => Some(("check", MachineFormat::Github)),
+                CheckFormat::Junit => Some(("check", MachineFormat::Junit)),
+            },
+            Self::Diff(Diff { format, .. }) => match format {
+                DiffFormat::Text => None,
+                DiffFormat::Json => Some(("diff", MachineFormat::Json)),
+                DiffFormat::Sarif => Some(("diff", MachineFormat::Sarif)),
+                DiffFormat::Github => Some(("diff", MachineFormat::Github)),
+            },
+            Self::Test(Test { format, .. }) => match format {
+                ReportFormat::Text => None,
+                ReportFormat::Json => Some(("test", MachineFormat::Json)),
+                ReportFormat::Tap => Some(("test", MachineFormat::Tap)),
+                ReportFormat::Junit => Some(("test", MachineFormat::Junit)),
+                ReportFormat::Github => Some(("test", MachineFormat::Github)),
+            },
+            Self::Init(_)
+            | Self::Explain(_)
+            | Self::Matrix(_)
+            | Self::Import(_)
+            | Self::Schema { .. }
+            | Self::Completions { .. }
+            | Self::Man(_)
+            | Self::Version(_) => None,
+        }
+    }
 }
 
 /// A draft of JSON Schema.
@@ -85,10 +149,26 @@ pub enum Format {
     Json,
 }
 
+/// The output format of `check`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// Annotations of GitHub Actions
+    Github,
+    /// JUnit XML, for build servers
+    Junit,
+}
+
 /// `check`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  okta-proxy-wasm check plugin.json\n  okta-proxy-wasm check --strict envoy.yaml\n  okta-proxy-wasm check nginx.conf\n  okta-proxy-wasm check --effective - < plugin.json\n\nIn a configuration of Envoy (YAML or JSON) or nginx, every okta-proxy-wasm plugin is checked.\nExit status: 0 no fault, 1 faults (or warnings, with --strict), 2 a file cannot be used."
+    after_help = "Examples:\n  okta-proxy-wasm check plugin.json\n  okta-proxy-wasm check --strict envoy.yaml\n  okta-proxy-wasm check nginx.conf\n  okta-proxy-wasm check --effective - < plugin.json\n\nIn a configuration of Envoy (YAML or JSON) or nginx, every okta-proxy-wasm plugin is checked."
 )]
 pub struct Check {
     /// The plugin's configuration, or a configuration of Envoy or nginx that contains it; `-` for standard input
@@ -102,7 +182,7 @@ pub struct Check {
     pub strict: bool,
     /// The output format
     #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    pub format: CheckFormat,
     #[command(flatten)]
     pub secrets: SecretSources,
 }
@@ -121,7 +201,7 @@ pub enum InitHost {
 /// `init`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  okta-proxy-wasm init gateway\n  okta-proxy-wasm init --domain acme.okta.com --audience api://default --host istio .\n\nQuestions are asked for what is missing. No file is overwritten.\nExit status: 0 success, 1 the result does not pass its own tests, 2 the answers cannot be used or a file exists."
+    after_help = "Examples:\n  okta-proxy-wasm init gateway\n  okta-proxy-wasm init --domain acme.okta.com --audience api://default --host istio .\n\nQuestions are asked for what is missing. No file is overwritten."
 )]
 pub struct Init {
     /// The folder to write to
@@ -147,7 +227,7 @@ pub struct Init {
 /// `explain`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  okta-proxy-wasm explain --config plugin.json --token @token.txt --fetch --request 'GET https://api.acme.com/orders/1'\n  pbpaste | okta-proxy-wasm explain --config envoy.yaml --token - --keys jwks.json --at 2027-01-01T12:00:00Z\n\nThe shell's history records a token on the command line: use @FILE or -.\nExit status: 0 the request is allowed, 1 it is denied, 2 the input does not suffice for a decision."
+    after_help = "Examples:\n  okta-proxy-wasm explain --config plugin.json --token @token.txt --fetch --request 'GET https://api.acme.com/orders/1'\n  pbpaste | okta-proxy-wasm explain --config envoy.yaml --token - --keys jwks.json --at 2027-01-01T12:00:00Z\n\nThe shell's history records a token on the command line: use @FILE or -."
 )]
 pub struct Explain {
     /// The plugin's configuration, or an Envoy configuration that contains it
@@ -208,7 +288,7 @@ pub enum MatrixFormat {
 /// `matrix`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  okta-proxy-wasm matrix plugin.json\n  okta-proxy-wasm matrix envoy.yaml --path /orders/7 --path https://admin.acme.com/ --format markdown\n\nEach line is for the requests of a rule. Another rule in parentheses decides them, because it comes earlier.\nExit status: 0 success, 2 a file cannot be used."
+    after_help = "Examples:\n  okta-proxy-wasm matrix plugin.json\n  okta-proxy-wasm matrix envoy.yaml --path /orders/7 --path https://admin.acme.com/ --format markdown\n\nEach line is for the requests of a rule. Another rule in parentheses decides them, because it comes earlier."
 )]
 pub struct Matrix {
     /// The plugin's configuration, or a host's that contains it
@@ -222,10 +302,24 @@ pub struct Matrix {
     pub format: MatrixFormat,
 }
 
+/// The output format of `diff`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DiffFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// Annotations of GitHub Actions
+    Github,
+}
+
 /// `diff`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  okta-proxy-wasm diff old.json new.json\n\nThe rules of both configurations decide a request of each kind that either distinguishes. Other settings are compared by their values.\nExit status: 0 no difference, 1 differences, 2 a file cannot be used."
+    after_help = "Example:\n  okta-proxy-wasm diff old.json new.json\n\nThe rules of both configurations decide a request of each kind that either distinguishes. Other settings are compared by their values."
 )]
 pub struct Diff {
     /// The configuration before the change
@@ -236,7 +330,7 @@ pub struct Diff {
     pub new: PathBuf,
     /// The output format
     #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    pub format: DiffFormat,
 }
 
 /// The output format of test results.
@@ -247,16 +341,18 @@ pub enum ReportFormat {
     Text,
     /// For programs
     Json,
-    /// Test Anything Protocol, version 13
+    /// Test Anything Protocol, version 14
     Tap,
     /// JUnit XML, for build servers
     Junit,
+    /// Annotations of GitHub Actions
+    Github,
 }
 
 /// `test`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  okta-proxy-wasm test examples/microservices/policy-tests.yaml\n\nTokens are signed with a key generated for the run, which replaces the issuers' keys. Everything else is the filter's own code.\nExit status: 0 every case passes, 1 a case fails, 2 a file cannot be used."
+    after_help = "Example:\n  okta-proxy-wasm test examples/microservices/policy-tests.yaml\n\nTokens are signed with a key generated for the run, which replaces the issuers' keys. Everything else is the filter's own code."
 )]
 pub struct Test {
     /// The cases
@@ -282,7 +378,7 @@ pub enum ImportFrom {
 /// `import`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  okta-proxy-wasm import --from envoy-jwt-authn envoy.yaml > plugin.json\n  okta-proxy-wasm import --from istio request-authentication.yaml > plugin.json\n\nStandard error lists what is not carried over, with its path. The result is never more permissive than the original:\nit denies more requests, or the import fails.\nExit status: 0 a result, 1 no result, 2 a file cannot be used."
+    after_help = "Examples:\n  okta-proxy-wasm import --from envoy-jwt-authn envoy.yaml > plugin.json\n  okta-proxy-wasm import --from istio request-authentication.yaml > plugin.json\n\nStandard error lists what is not carried over, with its path. The result is never more permissive than the original:\nit denies more requests, or the import fails."
 )]
 pub struct Import {
     /// The format of the file
@@ -291,4 +387,36 @@ pub struct Import {
     /// The file, YAML or JSON; `-` for standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+}
+
+/// `man`
+#[derive(Args, Debug)]
+pub struct ManPages {
+    /// The folder to write a page for each subcommand to; without it, the tool's page is written to standard output
+    #[arg(value_name = "DIRECTORY")]
+    pub directory: Option<PathBuf>,
+}
+
+/// `version`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  okta-proxy-wasm version --format json\n  okta-proxy-wasm version --module okta_proxy_wasm.wasm --sha256 \"$DIGEST\"\n\nThe digest is that of the file, as in the release's DIGESTS and SHA256SUMS. That of the OCI image is another one."
+)]
+pub struct Version {
+    /// Also show digest, size and content of this WebAssembly module
+    #[arg(long, value_name = "FILE")]
+    pub module: Option<PathBuf>,
+    /// The expected SHA-256 digest of the module, in hexadecimal
+    #[arg(long, value_name = "DIGEST", requires = "module", value_parser = digest)]
+    pub sha256: Option<String>,
+    /// The output format
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// A digest of 64 digits, in lower case.
+fn digest(text: &str) -> Result<String, String> {
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    let is_digest = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_digest { Ok(digits.to_ascii_lowercase()) } else { Err(String::from("expected 64 hexadecimal digits")) }
 }

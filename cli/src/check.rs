@@ -7,7 +7,7 @@ use std::path::Path;
 use okta_proxy_wasm::config::{self, TextPosition};
 use serde_json::Value;
 
-use crate::arguments::Check;
+use crate::arguments::{Check, CheckFormat};
 use crate::effective;
 use crate::failure::{Failure, Outcome};
 use crate::finding::{Finding, Severity};
@@ -18,6 +18,8 @@ use crate::secrets::Secrets;
 /// The result for one configuration.
 struct Diagnostics {
     location: String,
+    /// As named on the command line.
+    file: String,
     findings: Vec<Finding>,
     effective: Option<Value>,
 }
@@ -40,6 +42,9 @@ fn of_host(severity: Severity, path: Option<String>, message: String) -> Finding
 }
 
 pub fn run(arguments: &Check) -> Result<Outcome, Failure> {
+    if arguments.effective && !matches!(arguments.format, CheckFormat::Text | CheckFormat::Json) {
+        return Err(Failure(String::from("--effective needs --format text or json")));
+    }
     let secrets = Secrets::new(&arguments.secrets)?;
     let mut results = Vec::new();
     for file in &arguments.files {
@@ -49,7 +54,7 @@ pub fn run(arguments: &Check) -> Result<Outcome, Failure> {
     }
     let fails = |finding: &Finding| finding.is_fault() || arguments.strict;
     let has_failed = results.iter().any(|result| result.findings.iter().any(fails));
-    report::write(&results, has_failed, arguments.format);
+    report::write(&results, has_failed, arguments);
     Ok(Outcome::negative_if(has_failed))
 }
 
@@ -90,5 +95,5 @@ fn diagnose(file: &Path, mut plugin: Plugin, secrets: &Secrets, wants_effective:
         effective = None;
     }
     findings.extend(plugin.warnings.into_iter().map(|message| of_host(Severity::Warning, None, message)));
-    Diagnostics { location: plugin.location, findings, effective }
+    Diagnostics { location: plugin.location, file: file.display().to_string(), findings, effective }
 }

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use okta_proxy_wasm::policy::Policy;
 use serde_json::{Value, json};
 
-use crate::arguments::{Diff, Format};
+use crate::arguments::{Diff, DiffFormat};
 use crate::failure::{Failure, Outcome};
+use crate::formats::diagnostic::{Diagnostic, Level, cut, file_name};
+use crate::formats::{github, sarif};
 use crate::gateway::Configuration;
 use crate::matrix::{find, rule_name};
 use crate::output;
 use crate::permission::{self, Change};
-use crate::plugin;
+use crate::plugin::{self, Plugin};
+use crate::positions::Positions;
 use crate::representatives::{OTHER_METHOD, Representatives};
 use crate::secrets::Secrets;
 use crate::style::Style;
@@ -49,19 +52,24 @@ struct Setting {
 }
 
 pub fn run(arguments: &Diff) -> Result<Outcome, Failure> {
-    let load = |path: &std::path::Path| {
-        let plugin = plugin::read_one(path)?;
-        Configuration::new(&plugin, Secrets::assumed()?, |_| Ok(Vec::new()))
-    };
-    let (old, new) = (load(&arguments.old)?, load(&arguments.new)?);
+    let load = |plugin: &Plugin| Configuration::new(plugin, Secrets::assumed()?, |_| Ok(Vec::new()));
+    let new_plugin = plugin::read_one(&arguments.new)?;
+    let (old, new) = (load(&plugin::read_one(&arguments.old)?)?, load(&new_plugin)?);
     let universe = Representatives::of(&[old.document(), new.document()]);
     let differences = differences(&old.policy()?, &new.policy()?, &universe)?;
     let mut settings = Vec::new();
     add_settings("$", old.document(), new.document(), &mut settings);
     let is_different = !differences.is_empty() || !settings.is_empty();
     match arguments.format {
-        Format::Text => output::write(&text(&differences, &settings, &universe, Style::of_stdout())),
-        Format::Json => output::line(&format!("{:#}", as_json(&differences, &settings, &universe))),
+        DiffFormat::Text => output::write(&text(&differences, &settings, &universe, Style::of_stdout())),
+        DiffFormat::Json => output::line(&format!("{:#}", as_json(&differences, &settings, &universe))),
+        DiffFormat::Sarif => {
+            let shown = diagnostics(&differences, &settings, arguments, &new_plugin);
+            output::line(&format!("{:#}", sarif::document("diff", &shown, is_different)));
+        }
+        DiffFormat::Github => {
+            output::write(&github::annotations(&diagnostics(&differences, &settings, arguments, &new_plugin)));
+        }
     }
     Ok(Outcome::negative_if(is_different))
 }
@@ -133,9 +141,8 @@ fn text(differences: &[Difference], settings: &[Setting], universe: &Representat
         let more = count.saturating_sub(examples.len());
         lines.extend((more > 0).then(|| format!("  and {more} more of the compared requests")));
     }
-    let value = |value: &Value| if value.is_null() { String::from("unset") } else { cut(&value.to_string()) };
     for Setting { path, old, new } in settings {
-        lines.push(format!("{}: {path}: from {} to {}", style.warning("setting"), value(old), value(new)));
+        lines.push(format!("{}: {path}: from {} to {}", style.warning("setting"), shown_value(old), shown_value(new)));
     }
     if lines.is_empty() {
         lines.push(String::from("no difference"));
@@ -146,11 +153,35 @@ fn text(differences: &[Difference], settings: &[Setting], universe: &Representat
     lines.join("\n") + "\n"
 }
 
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(MAX_VALUE) {
-        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
-        None => text.to_owned(),
-    }
+/// At the place in the new configuration that decides. A difference is no fault: someone has to look at it.
+fn diagnostics(differences: &[Difference], settings: &[Setting], arguments: &Diff, new: &Plugin) -> Vec<Diagnostic> {
+    let positions = Positions::of(&new.text);
+    let file = new.included_file.clone().unwrap_or_else(|| arguments.new.display().to_string());
+    let diagnostic = |level, code, path: String, message| {
+        let (position, file) = (positions.find(&path, &new.origin), file_name(&file));
+        Diagnostic { level, code, path: Some(path), message, fix: None, caused_by: Vec::new(), file, position }
+    };
+    let of_difference = |Difference { change, old, new, examples, count }: &Difference| {
+        let (level, code) = match change {
+            Change::Weaker => (Level::Warning, "decision_weaker"),
+            Change::Different => (Level::Warning, "decision_different"),
+            Change::Stricter => (Level::Note, "decision_stricter"),
+        };
+        let more = count.saturating_sub(examples.len());
+        let more = if more > 0 { format!("; and {more} more of the compared requests") } else { String::new() };
+        let (name, examples) = (change.name(), examples.join("; "));
+        let change = format!("from {} ({}) to {} ({})", old.permission, old.rule, new.permission, new.rule);
+        diagnostic(level, code, format!("$.{}", new.rule), format!("{name}: {change}: {examples}{more}"))
+    };
+    let of_setting = |Setting { path, old, new }: &Setting| {
+        let message = format!("from {} to {}", shown_value(old), shown_value(new));
+        diagnostic(Level::Warning, "setting_changed", path.clone(), message)
+    };
+    differences.iter().map(of_difference).chain(settings.iter().map(of_setting)).collect()
+}
+
+fn shown_value(value: &Value) -> String {
+    if value.is_null() { String::from("unset") } else { cut(&value.to_string(), MAX_VALUE) }
 }
 
 fn as_json(differences: &[Difference], settings: &[Setting], universe: &Representatives) -> Value {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use okta_proxy_wasm::config;
 use serde_json::{Value, json};
 
-use crate::arguments::{Format, Init, InitHost, ReportFormat, SecretSources, Test};
+use crate::arguments::{CheckFormat, Init, InitHost, ReportFormat, SecretSources, Test};
 use crate::check;
 use crate::failure::{Failure, Outcome};
 use crate::output;
@@ -217,7 +217,7 @@ fn verify(written: &[PathBuf]) -> Result<Outcome, Failure> {
         files: configurations.iter().filter(has_plugin).cloned().collect(),
         effective: false,
         strict: true,
-        format: Format::Text,
+        format: CheckFormat::Text,
         secrets: SecretSources::default(),
     })?;
     let tested = policy_tests::run(&Test { files: tests, config: None, format: ReportFormat::Text })?;

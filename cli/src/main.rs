@@ -4,18 +4,23 @@
 //! with a given clock, keys and issuer responses. `import` writes a document that the loader must accept.
 
 mod arguments;
+mod build_info;
 mod check;
 mod clock;
 mod diff;
 mod effective;
+mod exit_status;
 mod explain;
 mod failure;
 mod fetch;
+mod filter_module;
 mod finding;
+mod formats;
 mod gateway;
 mod import;
 mod init;
 mod input;
+mod man;
 mod matrix;
 mod output;
 mod permission;
@@ -32,23 +37,37 @@ mod signing;
 mod steps;
 mod style;
 mod text;
+mod version;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::FromArgMatches as _;
 use okta_proxy_wasm::config::reference;
 
 use arguments::{Command, CommandLine, Draft};
+use exit_status::ExitStatus;
 use failure::{Failure, Outcome};
+use formats::MachineFormat;
 
 fn main() -> ExitCode {
-    match run(&CommandLine::parse().command) {
-        Ok(Outcome::Success) => ExitCode::SUCCESS,
-        Ok(Outcome::Negative) => ExitCode::from(1),
-        Err(failure) => {
-            eprintln!("okta-proxy-wasm: {failure}");
-            ExitCode::from(2)
-        }
+    let command_line = CommandLine::from_arg_matches(&CommandLine::definition().get_matches());
+    let command = command_line.unwrap_or_else(|error| error.exit()).command;
+    let result = run(&command);
+    if let Err(failure) = &result {
+        write_failure(&command, failure);
+    }
+    ExitCode::from(ExitStatus::of(&result).code())
+}
+
+/// On standard error for people, and on standard output for a program that reads it.
+fn write_failure(command: &Command, failure: &Failure) {
+    let machine_format = command.machine_format();
+    if let Some((name, format)) = machine_format {
+        output::write(&formats::of_failure(format, name, &failure.to_string()));
+    }
+    // GitHub executes commands on standard error, too, and a message may contain one.
+    if !matches!(machine_format, Some((_, MachineFormat::Github))) {
+        eprintln!("okta-proxy-wasm: {failure}");
     }
 }
 
@@ -69,12 +88,17 @@ fn run(command: &Command) -> Result<Outcome, Failure> {
             Ok(Outcome::Success)
         }
         Command::Completions { shell } => {
-            let mut command = CommandLine::command();
+            let mut command = CommandLine::definition();
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut command, "okta-proxy-wasm", &mut script);
-            output::write(&String::from_utf8_lossy(&script));
+            // clap_complete 4.6.11 writes the hyphens of this name in two ways, so that bash would complete no subcommand.
+            let script =
+                String::from_utf8_lossy(&script).replace("okta__subcmd__proxy__subcmd__wasm", "okta__proxy__wasm");
+            output::write(&script);
             Ok(Outcome::Success)
         }
         Command::Import(arguments) => import::run(arguments),
+        Command::Man(arguments) => man::run(arguments, &CommandLine::definition()),
+        Command::Version(arguments) => version::run(arguments),
     }
 }

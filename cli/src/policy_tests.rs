@@ -1,5 +1,6 @@
 //! `test`: evaluates the cases of a policy with the filter's engine, and compares the results with the expectations.
 
+mod case_positions;
 mod document;
 mod report;
 
@@ -20,6 +21,7 @@ use crate::failure::{Failure, Outcome};
 use crate::gateway::{Configuration, IssuerData, RequestResult};
 use crate::input;
 use crate::plugin;
+use crate::positions::Position;
 use crate::request::{self, Request};
 use crate::secrets::Secrets;
 use crate::signing::RunKeys;
@@ -28,6 +30,7 @@ use document::{Case, Expectation, Suite, TIME_CLAIMS};
 /// The result of one case.
 pub struct CaseResult {
     pub name: String,
+    pub position: Option<Position>,
     /// One line for each difference from the expectation; empty for a passed case.
     pub differences: Vec<String>,
     pub duration: Duration,
@@ -53,7 +56,9 @@ pub fn run(arguments: &Test) -> Result<Outcome, Failure> {
 }
 
 fn run_suite(file: &Path, config: Option<&Path>, keys: &RunKeys) -> Result<SuiteResult, Failure> {
-    let suite = Suite::read(file, &input::read_text(file)?)?;
+    let text = input::read_text(file)?;
+    let suite = Suite::read(file, &text)?;
+    let mut positions = case_positions::of(&text).into_iter();
     let beside = |path: &str| file.parent().unwrap_or(Path::new("")).join(path);
     let config = config.map_or_else(|| beside(&suite.config), Path::to_owned);
     let plugin = plugin::read_one(&config)?;
@@ -86,7 +91,8 @@ fn run_suite(file: &Path, config: Option<&Path>, keys: &RunKeys) -> Result<Suite
             runner.evaluate(case).map_err(|failure| Failure::of_file(file, format!("{:?}: {failure}", case.name)))?;
         matched_rules.extend(found.rule.clone());
         let differences = differences(&case.expect, &found);
-        cases.push(CaseResult { name: case.name.clone(), differences, duration: started.elapsed() });
+        let (name, position) = (case.name.clone(), positions.next());
+        cases.push(CaseResult { name, position, differences, duration: started.elapsed() });
     }
     let named = runner.policy.rules.rules().iter().filter_map(|rule| rule.name.as_deref());
     let untested = named.filter(|name| !matched_rules.iter().any(|met| met == name)).map(str::to_owned).collect();

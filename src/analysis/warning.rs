@@ -8,11 +8,11 @@ use crate::json_path::Path;
 
 /// Declares the codes in the order of the documentation.
 macro_rules! warning_codes {
-    ($($(#[$doc:meta])* $variant:ident $name:literal;)*) => {
+    ($(#[doc = $doc:literal] $variant:ident $name:literal;)*) => {
         /// The kind of a warning.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum WarningCode {
-            $($(#[$doc])* $variant,)*
+            $(#[doc = $doc] $variant,)*
         }
 
         impl WarningCode {
@@ -25,6 +25,14 @@ macro_rules! warning_codes {
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
+                }
+            }
+
+            /// What the code means, in a sentence. The module does not contain the texts.
+            #[cfg(not(target_family = "wasm"))]
+            pub fn description(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $doc.trim(),)*
                 }
             }
         }

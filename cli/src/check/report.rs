@@ -1,22 +1,81 @@
 //! The output of `check`.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use crate::arguments::Format;
+use crate::arguments::{Check, CheckFormat};
 use crate::check::Diagnostics;
 use crate::finding::{FilePosition, Finding};
+use crate::formats::diagnostic::{Diagnostic, Level, file_name};
+use crate::formats::junit::{TestCase, TestResult, TestSuite};
+use crate::formats::{github, junit, sarif};
 use crate::output;
 use crate::positions::Position;
 use crate::style::Style;
 
-pub(super) fn write(results: &[Diagnostics], has_failed: bool, format: Format) {
-    match format {
-        Format::Text => results.iter().for_each(|result| write_text(result, Style::of_stdout())),
-        Format::Json => {
+pub(super) fn write(results: &[Diagnostics], has_failed: bool, arguments: &Check) {
+    let diagnostics = || -> Vec<Diagnostic> {
+        let of = |result: &Diagnostics| -> Vec<Diagnostic> {
+            result.faults().chain(result.warnings()).map(|finding| diagnostic(result, finding)).collect()
+        };
+        results.iter().flat_map(of).collect()
+    };
+    match arguments.format {
+        CheckFormat::Text => results.iter().for_each(|result| write_text(result, Style::of_stdout())),
+        CheckFormat::Json => {
             let configurations: Vec<Value> = results.iter().map(as_json).collect();
             output::line(&format!("{:#}", json!({ "ok": !has_failed, "configurations": configurations })));
         }
+        CheckFormat::Sarif => output::line(&format!("{:#}", sarif::document("check", &diagnostics(), has_failed))),
+        CheckFormat::Github => output::write(&github::annotations(&diagnostics())),
+        CheckFormat::Junit => {
+            let suites: Vec<TestSuite> = results.iter().map(|result| suite(result, arguments.strict)).collect();
+            output::write(&junit::document(&suites));
+        }
     }
+}
+
+fn diagnostic(result: &Diagnostics, finding: &Finding) -> Diagnostic {
+    let (file, position) = match &finding.position {
+        Some((file, position)) => (file, Some(*position)),
+        None => (&result.file, None),
+    };
+    Diagnostic {
+        level: if finding.is_fault() { Level::Error } else { Level::Warning },
+        code: finding.code,
+        path: finding.path.clone(),
+        message: finding.message.clone(),
+        fix: finding.fix.map(str::to_owned),
+        caused_by: finding.caused_by.clone(),
+        file: file_name(file),
+        position,
+    }
+}
+
+/// A case for each fault and warning, or one that passes.
+fn suite(result: &Diagnostics, is_strict: bool) -> TestSuite {
+    let mut cases = Vec::new();
+    let mut add = |name: String, file: Option<String>, position, result| {
+        cases.push(TestCase { name, file, position, duration: Duration::ZERO, result });
+    };
+    for finding in result.faults().chain(result.warnings()) {
+        let found = diagnostic(result, finding);
+        let name = match &found.path {
+            Some(path) => format!("{} {path}", found.code),
+            None => found.code.to_owned(),
+        };
+        let shown = if finding.is_fault() || is_strict {
+            TestResult::Failed(found.message.clone(), found.text())
+        } else {
+            TestResult::Noted(format!("warning: {}", found.text()))
+        };
+        add(name, found.file, found.position, shown);
+    }
+    if result.findings.is_empty() {
+        add(String::from("no fault"), file_name(&result.file), None, TestResult::Passed);
+    }
+    TestSuite { name: result.location.clone(), file: file_name(&result.file), cases }
 }
 
 fn write_text(result: &Diagnostics, style: Style) {

@@ -4,8 +4,14 @@ use serde_json::{Value, json};
 
 use super::{CaseResult, SuiteResult};
 use crate::arguments::ReportFormat;
+use crate::formats::diagnostic::{Level, file_name, without_control_characters};
+use crate::formats::junit::{TestCase, TestResult, TestSuite};
+use crate::formats::tap::TestPoint;
+use crate::formats::{github, junit, tap};
 use crate::output;
 use crate::style::Style;
+
+const UNEXPECTED: &str = "the decision is not the expected one";
 
 pub fn print(results: &[SuiteResult], format: ReportFormat) {
     match format {
@@ -13,6 +19,7 @@ pub fn print(results: &[SuiteResult], format: ReportFormat) {
         ReportFormat::Json => output::line(&format!("{:#}", as_json(results))),
         ReportFormat::Tap => output::write(&tap(results)),
         ReportFormat::Junit => output::write(&junit(results)),
+        ReportFormat::Github => output::write(&github(results)),
     }
 }
 
@@ -31,21 +38,23 @@ fn text(results: &[SuiteResult], style: Style) -> String {
         lines.push(style.strong(&suite.file.display().to_string()));
         for case in &suite.cases {
             let sign = if has_passed(case) { style.success("ok  ") } else { style.failure("FAIL") };
-            lines.push(format!("  {sign} {}", case.name));
-            lines.extend(case.differences.iter().map(|difference| format!("         {difference}")));
+            lines.push(format!("  {sign} {}", one_line(&case.name)));
+            lines.extend(case.differences.iter().map(|difference| format!("         {}", one_line(difference))));
         }
-        if !suite.untested.is_empty() {
-            lines.push(format!("  {} no case matches {}", style.warning("note:"), suite.untested.join(", ")));
-        }
+        lines.extend(untested(suite).map(|note| format!("  {} {}", style.warning("note:"), one_line(&note))));
     }
     let (good, bad) = counts(results);
     lines.push(format!("{good} passed, {bad} failed"));
     lines.join("\n") + "\n"
 }
 
+/// A name may have line feeds and escape sequences of terminals.
+fn one_line(text: &str) -> String {
+    without_control_characters(text).replace('\n', " ")
+}
+
 fn as_json(results: &[SuiteResult]) -> Value {
-    let case =
-        |case: &CaseResult| json!({ "name": case.name, "ok": has_passed(case), "differences": case.differences });
+    let case = |case: &CaseResult| json!({ "name": case.name, "line": case.position.map(|position| position.line), "ok": has_passed(case), "differences": case.differences });
     let suite = |suite: &SuiteResult| {
         let cases: Vec<Value> = suite.cases.iter().map(case).collect();
         json!({ "file": suite.file.display().to_string(), "cases": cases, "untested_rules": suite.untested })
@@ -56,60 +65,62 @@ fn as_json(results: &[SuiteResult]) -> Value {
 }
 
 fn tap(results: &[SuiteResult]) -> String {
-    let (good, bad) = counts(results);
-    let mut lines = vec![String::from("TAP version 13"), format!("1..{}", good + bad)];
-    let cases = results.iter().flat_map(|suite| suite.cases.iter().map(move |case| (suite, case)));
-    for (number, (suite, case)) in (1..).zip(cases) {
-        let sign = if has_passed(case) { "ok" } else { "not ok" };
-        // `#` starts a directive in TAP.
-        let name = format!("{}: {}", suite.file.display(), case.name).replace('#', "\\#").replace('\n', " ");
-        lines.push(format!("{sign} {number} - {name}"));
-        lines.extend(case.differences.iter().map(|difference| format!("# {}", difference.replace('\n', " "))));
+    let files: Vec<String> = results.iter().map(shown_file).collect();
+    let mut points = Vec::new();
+    let mut comments = Vec::new();
+    for (suite, file) in results.iter().zip(&files) {
+        for CaseResult { name, position, differences, .. } in &suite.cases {
+            points.push(TestPoint { file, name, position: *position, differences });
+        }
+        comments.extend(untested(suite));
     }
-    lines.join("\n") + "\n"
+    tap::document(&points, &comments)
 }
 
 fn junit(results: &[SuiteResult]) -> String {
-    let (good, bad) = counts(results);
-    let mut lines = vec![
-        String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>"),
-        format!("<testsuites tests=\"{}\" failures=\"{bad}\">", good + bad),
-    ];
-    for suite in results {
-        let file = escaped(&suite.file.display().to_string());
-        let failures = suite.cases.iter().filter(|case| !has_passed(case)).count();
-        lines.push(format!("  <testsuite name=\"{file}\" tests=\"{}\" failures=\"{failures}\">", suite.cases.len()));
-        for case in &suite.cases {
-            let (name, time) = (escaped(&case.name), case.duration.as_secs_f64());
-            let head = format!("    <testcase classname=\"{file}\" name=\"{name}\" time=\"{time:.3}\"");
-            if has_passed(case) {
-                lines.push(format!("{head}/>"));
-            } else {
-                lines.push(format!("{head}>"));
-                let differences = escaped(&case.differences.join("\n"));
-                lines.push(format!("      <failure message=\"not as expected\">{differences}</failure>"));
-                lines.push(String::from("    </testcase>"));
-            }
+    let suite = |suite: &SuiteResult| {
+        let case = |case: &CaseResult| TestCase {
+            name: case.name.clone(),
+            file: file_name(&suite.file.display().to_string()),
+            position: case.position,
+            duration: case.duration,
+            result: match case.differences.as_slice() {
+                [] => TestResult::Passed,
+                differences => TestResult::Failed(String::from(UNEXPECTED), differences.join("\n")),
+            },
+        };
+        TestSuite {
+            name: shown_file(suite),
+            file: file_name(&suite.file.display().to_string()),
+            cases: suite.cases.iter().map(case).collect(),
         }
-        lines.push(String::from("  </testsuite>"));
-    }
-    lines.push(String::from("</testsuites>"));
-    lines.join("\n") + "\n"
+    };
+    junit::document(&results.iter().map(suite).collect::<Vec<_>>())
 }
 
-/// Escapes text and attributes for XML. A control character, which XML does not allow, becomes a question mark.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\n' | '\t' => escaped.push(character),
-            control if control.is_control() => escaped.push('?'),
-            other => escaped.push(other),
+/// An error for each failed case, and a notice for rules without a case.
+fn github(results: &[SuiteResult]) -> String {
+    let mut lines = String::new();
+    for suite in results {
+        let file = file_name(&suite.file.display().to_string());
+        let place = |position| file.as_deref().map(|file| (file, position));
+        for case in suite.cases.iter().filter(|case| !has_passed(case)) {
+            let message = format!("{}\n{}", case.name, case.differences.join("\n"));
+            lines += &github::annotation(Level::Error, place(case.position), "okta-proxy-wasm: test", &message);
+            lines.push('\n');
+        }
+        if let Some(note) = untested(suite) {
+            lines += &github::annotation(Level::Note, place(None), "okta-proxy-wasm: untested rules", &note);
+            lines.push('\n');
         }
     }
-    escaped
+    lines
+}
+
+fn untested(suite: &SuiteResult) -> Option<String> {
+    (!suite.untested.is_empty()).then(|| format!("no case matches {}", suite.untested.join(", ")))
+}
+
+fn shown_file(suite: &SuiteResult) -> String {
+    file_name(&suite.file.display().to_string()).unwrap_or_else(|| String::from("standard input"))
 }

@@ -10,12 +10,17 @@
 )]
 
 mod check;
+mod documented_output;
 #[path = "../../../tests/engine_harness/mod.rs"]
 mod engine_harness;
 mod envoy_settings;
+mod exit_status;
 mod explain;
+mod formats;
+mod github_action;
 mod import;
 mod init;
+mod man;
 mod matrix;
 mod nginx;
 mod policy_tests;
@@ -24,3 +29,4 @@ mod random;
 #[path = "../../../tests/signing/mod.rs"]
 mod signing;
 mod tool;
+mod version;
