@@ -10,9 +10,9 @@ use serde_json::Value;
 use crate::arguments::Check;
 use crate::effective;
 use crate::failure::{Failure, Outcome};
-use crate::finding::{Finding, Severity};
-use crate::plugin::{self, HostFault, Plugin};
-use crate::positions::Positions;
+use crate::finding::Finding;
+use crate::plugin::diagnostic::{HostCode, HostDiagnostic};
+use crate::plugin::{self, Files, Plugin};
 use crate::secrets::Secrets;
 
 /// The result for one configuration.
@@ -32,34 +32,36 @@ impl Diagnostics {
     }
 }
 
-/// The code of findings about the host's configuration.
-const HOST_SETTING: &str = "host_setting";
-
-fn of_host(severity: Severity, path: Option<String>, message: String) -> Finding {
-    Finding { severity, code: HOST_SETTING, path, message, fix: None, caused_by: Vec::new(), position: None }
+pub fn run(arguments: &Check) -> Result<Outcome, Failure> {
+    run_accepting(arguments, &[])
 }
 
-pub fn run(arguments: &Check) -> Result<Outcome, Failure> {
+/// Faults with the accepted codes are shown and do not count.
+pub fn run_accepting(arguments: &Check, accepted: &[HostCode]) -> Result<Outcome, Failure> {
     let secrets = Secrets::new(&arguments.secrets)?;
-    let mut results = Vec::new();
-    for file in &arguments.files {
-        for plugin in plugin::read(file)? {
-            results.push(diagnose(file, plugin, &secrets, arguments.effective));
-        }
+    let Files { plugins, skipped, mut failures } = plugin::read_all(&arguments.files);
+    let results: Vec<Diagnostics> =
+        plugins.into_iter().map(|(file, plugin)| diagnose(&file, plugin, &secrets, arguments.effective)).collect();
+    if results.is_empty() {
+        failures.extend(skipped.iter().map(|file| plugin::no_plugin(file)));
+        return Failure::of_all(failures).map_or(Ok(Outcome::Success), Err);
     }
-    let fails = |finding: &Finding| finding.is_fault() || arguments.strict;
+    let is_accepted = |finding: &Finding| accepted.iter().any(|code| code.name == finding.code);
+    let fails = |finding: &Finding| (finding.is_fault() || arguments.strict) && !is_accepted(finding);
     let has_failed = results.iter().any(|result| result.findings.iter().any(fails));
     report::write(&results, has_failed, arguments.format);
-    Ok(Outcome::negative_if(has_failed))
+    for file in skipped {
+        eprintln!("{}: skipped: no okta-proxy-wasm plugin in this file", file.display());
+    }
+    Failure::of_all(failures).map_or_else(|| Ok(Outcome::negative_if(has_failed)), Err)
 }
 
 fn diagnose(file: &Path, mut plugin: Plugin, secrets: &Secrets, wants_effective: bool) -> Diagnostics {
     let mut findings = Vec::new();
     let mut effective = None;
-    let positions = Positions::of(&plugin.text);
     let position_of = |path: &str, plugin: &Plugin| {
         let name = plugin.included_file.clone().unwrap_or_else(|| file.display().to_string());
-        positions.find(path, &plugin.origin).map(|position| (name, position))
+        plugin.positions.find(path).map(|position| (name, position))
     };
     let loaded = match config::load(plugin.text.as_bytes(), &secrets.environment(&plugin.document)) {
         Ok(loaded) => {
@@ -77,13 +79,15 @@ fn diagnose(file: &Path, mut plugin: Plugin, secrets: &Secrets, wants_effective:
             None
         }
     };
-    for HostFault { path, message, position } in plugin.take_host_faults(loaded.as_ref()) {
-        let position = position.or_else(|| position_of(&path, &plugin));
-        findings.push(Finding { position, ..of_host(Severity::Fault, Some(path), message) });
+    for diagnostic in plugin.take_host_diagnostics(loaded.as_ref()) {
+        let HostDiagnostic { code, path, message, fix, position, .. } = diagnostic;
+        let position = position.or_else(|| position_of(path.as_deref()?, &plugin));
+        let HostCode { name, severity } = code;
+        let (fix, caused_by) = (Some(fix), Vec::new());
+        findings.push(Finding { severity, code: name, path, message, fix, caused_by, position });
     }
     if findings.iter().any(Finding::is_fault) {
         effective = None;
     }
-    findings.extend(plugin.warnings.into_iter().map(|message| of_host(Severity::Warning, None, message)));
     Diagnostics { location: plugin.location, findings, effective }
 }

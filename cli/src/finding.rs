@@ -1,5 +1,7 @@
 //! A fault or a warning of a configuration, with its position in a file.
 
+use std::borrow::Cow;
+
 use okta_proxy_wasm::analysis::Warning;
 use okta_proxy_wasm::config::ConfigError;
 
@@ -23,7 +25,7 @@ pub struct Finding {
     /// The path in the plugin's configuration or the host's, or the directive of the host.
     pub path: Option<String>,
     pub message: String,
-    pub fix: Option<&'static str>,
+    pub fix: Option<Cow<'static, str>>,
     /// The paths of the rules that cause it.
     pub caused_by: Vec<String>,
     pub position: Option<FilePosition>,
@@ -50,7 +52,7 @@ impl Finding {
             code: warning.code.name(),
             path: Some(warning.path.as_str().to_owned()),
             message: warning.message.to_string(),
-            fix: Some(warning.fix),
+            fix: Some(warning.fix.into()),
             caused_by: warning.caused_by.iter().map(|path| path.as_str().to_owned()).collect(),
             position,
         }

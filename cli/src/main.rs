@@ -7,6 +7,7 @@ mod arguments;
 mod check;
 mod clock;
 mod diff;
+mod document;
 mod effective;
 mod explain;
 mod failure;

@@ -18,7 +18,6 @@ use crate::arguments::Test;
 use crate::clock;
 use crate::failure::{Failure, Outcome};
 use crate::gateway::{Configuration, IssuerData, RequestResult};
-use crate::input;
 use crate::plugin;
 use crate::request::{self, Request};
 use crate::secrets::Secrets;
@@ -53,7 +52,7 @@ pub fn run(arguments: &Test) -> Result<Outcome, Failure> {
 }
 
 fn run_suite(file: &Path, config: Option<&Path>, keys: &RunKeys) -> Result<SuiteResult, Failure> {
-    let suite = Suite::read(file, &input::read_text(file)?)?;
+    let suite = Suite::read(file)?;
     let beside = |path: &str| file.parent().unwrap_or(Path::new("")).join(path);
     let config = config.map_or_else(|| beside(&suite.config), Path::to_owned);
     let plugin = plugin::read_one(&config)?;

@@ -46,7 +46,7 @@ fn write_text(result: &Diagnostics, style: Style) {
 }
 
 fn write_fix(finding: &Finding, style: Style) {
-    if let Some(fix) = finding.fix {
+    if let Some(fix) = &finding.fix {
         output::line(&format!("    {} {fix}", style.faint("fix:")));
     }
 }

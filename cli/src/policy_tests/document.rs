@@ -5,8 +5,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+use serde_path_to_error::Segment;
 
+use crate::document::{self, Document};
 use crate::failure::Failure;
+use crate::positions::{Position, member_path};
 
 /// Time claims, which may be relative to now.
 pub const TIME_CLAIMS: [&str; 4] = ["exp", "iat", "nbf", "auth_time"];
@@ -143,8 +146,10 @@ fn double_option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Op
 
 impl Suite {
     /// Reads the cases, or returns all their faults.
-    pub fn read(path: &Path, text: &str) -> Result<Self, Failure> {
-        let suite: Self = yaml_serde::from_str(text).map_err(|error| Failure::of_file(path, error))?;
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        let document = document::read_one(path)?;
+        let suite: Self =
+            serde_path_to_error::deserialize(&document.value).map_err(|error| fault(path, &document, &error))?;
         let mut faults = Vec::new();
         if suite.cases.is_empty() {
             faults.push(String::from("no cases"));
@@ -188,6 +193,18 @@ impl Suite {
         }
         reported(path, faults)
     }
+}
+
+/// The fault of a value of another type, with its path and position.
+fn fault(path: &Path, document: &Document, error: &serde_path_to_error::Error<serde_json::Error>) -> Failure {
+    let at = error.path().iter().fold(String::from("$"), |at, segment| match segment {
+        Segment::Seq { index } => format!("{at}[{index}]"),
+        Segment::Map { key } => member_path(&at, key),
+        Segment::Enum { .. } | Segment::Unknown => at,
+    });
+    let position = document.positions.find(&at);
+    let position = position.map(|Position { line, column }| format!("{line}:{column}: ")).unwrap_or_default();
+    Failure(format!("{}:{position}{at}: {}", path.display(), error.inner()))
 }
 
 fn reported(path: &Path, faults: Vec<String>) -> Result<(), Failure> {

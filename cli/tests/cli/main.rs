@@ -16,6 +16,8 @@ mod envoy_settings;
 mod explain;
 mod import;
 mod init;
+mod inputs;
+mod issuer_clusters;
 mod matrix;
 mod nginx;
 mod policy_tests;

@@ -3,25 +3,25 @@
 use serde_json::Value;
 
 /// A member by its name in snake case. `null` is unset.
-pub(super) fn field<'a>(message: &'a Value, name: &str) -> Option<&'a Value> {
+pub(in crate::plugin) fn field<'a>(message: &'a Value, name: &str) -> Option<&'a Value> {
     let set = |value: &&Value| !value.is_null();
     message.get(name).filter(set).or_else(|| message.get(camel_case(name)).filter(set))
 }
 
-pub(super) fn string<'a>(message: &'a Value, name: &str) -> Option<&'a str> {
+pub(in crate::plugin) fn string<'a>(message: &'a Value, name: &str) -> Option<&'a str> {
     field(message, name)?.as_str()
 }
 
-pub(super) fn is_true(message: &Value, name: &str) -> bool {
+pub(in crate::plugin) fn is_true(message: &Value, name: &str) -> bool {
     field(message, name) == Some(&Value::Bool(true))
 }
 
-pub(super) fn list<'a>(message: &'a Value, name: &str) -> &'a [Value] {
+pub(in crate::plugin) fn list<'a>(message: &'a Value, name: &str) -> &'a [Value] {
     field(message, name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 /// Whether `@type`, or `type_url` of a TypedStruct, ends with `ending`.
-pub(super) fn is_type(message: &Value, ending: &str) -> bool {
+pub(in crate::plugin) fn is_type(message: &Value, ending: &str) -> bool {
     let of = |name| string(message, name).is_some_and(|kind| kind.ends_with(ending));
     of("@type") || of("type_url")
 }

@@ -5,7 +5,10 @@ use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
 
-use crate::positions::{Origin, Position};
+use crate::document::positions_of_json;
+use crate::finding::FilePosition;
+use crate::plugin::diagnostic::{HostCode, HostDiagnostic};
+use crate::positions::{Lines, Position, Positions};
 
 /// nginx has no limit; no configuration comes near this one.
 const MAX_DEPTH: usize = 64;
@@ -63,13 +66,16 @@ impl Word {
         self.raw.len()
     }
 
-    pub(super) fn origin(&self) -> Origin {
-        let file = &self.location.source.text;
-        let written = file.get(self.raw.clone()).unwrap_or_default();
-        let offsets = unescaped(written)
-            .into_iter()
-            .flat_map(|(offset, character)| (0..character.len_utf8()).map(move |byte| self.raw.start + offset + byte));
-        Origin::Escaped { file: Rc::clone(file), offsets: offsets.collect() }
+    /// The positions in the file of the values in the JSON text that this word is.
+    pub(super) fn positions(&self) -> Positions {
+        let file = Lines::of(&self.location.source.text);
+        let written = self.location.source.text.get(self.raw.clone()).unwrap_or_default();
+        let offsets = unescaped(written).into_iter();
+        let offsets: Vec<usize> = offsets
+            .flat_map(|(offset, character)| (0..character.len_utf8()).map(move |byte| self.raw.start + offset + byte))
+            .collect();
+        let text = Lines::of(&self.value);
+        positions_of_json(&self.value).map(|position| file.position(*offsets.get(text.offset(position)?)?))
     }
 }
 
@@ -117,6 +123,16 @@ impl Directive {
 
     pub(super) fn location(&self) -> &Location {
         &self.name.location
+    }
+
+    /// A fault or a warning about this directive.
+    pub(super) fn diagnostic(&self, code: HostCode, message: &str, fix: String) -> HostDiagnostic {
+        HostDiagnostic::of_host(code, &self.name.value, message, fix).with_position(self.file_position())
+    }
+
+    pub(super) fn file_position(&self) -> Option<FilePosition> {
+        let location = self.location();
+        location.position().map(|position| (location.file().to_owned(), position))
     }
 
     pub(super) fn directives(&self) -> &[Self] {
