@@ -161,7 +161,9 @@ impl Document {
     /// Converts positions in the string at `path` to those in the file. In a string whose lines are folded, every position is
     /// that of the string.
     fn layout(&self, path: &str, content: &str) -> impl Fn(Position) -> Option<Position> {
-        let start = self.scalars.get(path).copied();
+        // Of another value than a string, or of none, all positions are those of the value or its parent.
+        let other = || Some((self.positions.find(path)?, Style::Folded));
+        let start = self.scalars.get(path).copied().or_else(other);
         let lines = Lines::of(&self.text);
         let layout = start.map(|(start, style)| match style {
             Style::Literal => indentation(&lines, start.line, content).map_or(Layout::Unknown, Layout::Block),
@@ -351,6 +353,15 @@ mod tests {
         ] {
             assert_eq!(Text::of(text).as_strict_json().as_deref(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn positions_on_a_long_line_are_counted_once() {
+        let text = format!("[{}1]", "1,".repeat(200_000));
+        let started = std::time::Instant::now();
+        let found = positions_of_json(&text).find("$[200000]");
+        assert_eq!(found, Some(Position { line: 1, column: 400_002 }));
+        assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Lines and columns of the values in a document, by their paths.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use okta_proxy_wasm::config::Path;
@@ -25,20 +26,27 @@ pub struct Lines<'a> {
     text: &'a str,
     /// The byte offset of each line.
     starts: Vec<usize>,
+    /// The last position with its byte offset: offsets that are asked for in order are counted once, also on a long line.
+    last: Cell<(usize, Position)>,
 }
 
 impl<'a> Lines<'a> {
     pub fn of(text: &'a str) -> Self {
         let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
-        Self { text, starts: std::iter::once(0).chain(breaks).collect() }
+        let first = (0, Position { line: 1, column: 1 });
+        Self { text, starts: std::iter::once(0).chain(breaks).collect(), last: Cell::new(first) }
     }
 
     /// The position of a byte offset.
     pub fn position(&self, offset: usize) -> Option<Position> {
         let line = self.starts.partition_point(|start| *start <= offset);
         let start = *self.starts.get(line.checked_sub(1)?)?;
-        let column = self.text.get(start..offset)?.chars().count() + 1;
-        Some(Position { line, column })
+        let (known, last) = self.last.get();
+        let (from, column) = if last.line == line && known <= offset { (known, last.column) } else { (start, 1) };
+        let column = column + self.text.get(from..offset)?.chars().count();
+        let position = Position { line, column };
+        self.last.set((offset, position));
+        Some(position)
     }
 
     /// The byte offset of a position.
@@ -85,13 +93,17 @@ impl Positions {
         }
     }
 
-    /// The positions of the value at `path`, with paths from there.
+    /// The positions of the value at `path`, with paths from there. A missing value has the position of its parent.
     pub fn below(&self, path: &str) -> Self {
         let rest = |(whole, position): (&String, &Position)| {
             let rest = whole.strip_prefix(path)?;
             (rest.is_empty() || rest.starts_with(['.', '['])).then(|| (format!("${rest}"), *position))
         };
-        Self { by_path: self.by_path.iter().filter_map(rest).collect() }
+        let mut below = Self { by_path: self.by_path.iter().filter_map(rest).collect() };
+        if let Some(position) = self.find(path) {
+            below.insert("$", position);
+        }
+        below
     }
 
     /// The positions of a document that is the value at `path`.
@@ -146,6 +158,8 @@ mod tests {
             assert_eq!(lines.offset(Position { line, column }), Some(offset), "{line}:{column}");
         }
         assert_eq!((lines.line(2), lines.line(4), lines.line(5)), (Some("é\"x"), Some("z"), None));
+        // Out of order.
+        assert_eq!(lines.position(1), Some(Position { line: 1, column: 2 }));
         // In the middle of a character, and after the text.
         assert_eq!((lines.position(3), lines.position(11)), (None, None));
     }

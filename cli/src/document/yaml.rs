@@ -9,8 +9,8 @@ use serde_json::{Number, Value};
 use super::node::{Kind, Node, Style, SyntaxError};
 use crate::positions::Position;
 
-/// The limit of JSON in the filter.
-const MAX_DEPTH: usize = 64;
+/// More than the filter's limit for a configuration, which stands deep in a host's document.
+const MAX_DEPTH: usize = 128;
 /// The name of a member whose value has members for the object around it (YAML 1.1).
 const MERGE: &str = "<<";
 const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;

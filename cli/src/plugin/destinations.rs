@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::diagnostic::{HostCode, HostDiagnostic};
+use super::envoy::fields::is_true;
 
 /// The faults of Istio's DestinationRule for a host that the filter calls by https.
 pub(super) fn faults(rule: &Value, at: &str, port: &str, host: &str) -> Vec<HostDiagnostic> {
@@ -33,7 +34,7 @@ pub(super) fn faults(rule: &Value, at: &str, port: &str, host: &str) -> Vec<Host
         Some("ISTIO_MUTUAL") => return faults,
         Some(_) => {}
     }
-    if tls.get("insecureSkipVerify") == Some(&Value::Bool(true)) {
+    if is_true(tls, "insecureSkipVerify") {
         faults.push(HostDiagnostic::of_host(
             HostCode::TLS_WITHOUT_VALIDATION,
             format!("{at}.tls.insecureSkipVerify"),

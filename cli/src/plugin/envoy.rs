@@ -16,13 +16,11 @@ use super::hosted::{Host, HostedConfig};
 use super::manifests::digest;
 use super::{fails_open, variables_not_passed};
 pub(super) use connection_manager::{ConnectionManager, connection_managers};
-use fields::{field, is_true, list, string};
+use fields::{field, is_one_of, is_true, list, string};
 pub(super) use labels::missing_labels;
 
 const STRING_VALUE: &str = "google.protobuf.StringValue";
 const WASM_FILTER: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
-/// `FailurePolicy.FAIL_OPEN`.
-const FAIL_OPEN: u64 = 3;
 
 /// The plugin configuration, if `value` is the `typed_config` of a Wasm filter.
 pub(super) fn hosted_config(value: &Value) -> Option<HostedConfig<'_>> {
@@ -62,9 +60,7 @@ fn configuration_of(filter: &Value) -> Option<String> {
 /// Diagnostics about settings of the Wasm filter at `at` that this filter depends on.
 pub(super) fn diagnostics(filter: &Value, at: &str, document: &Value) -> Vec<HostDiagnostic> {
     let mut found = Vec::new();
-    // Proto3 JSON may write an enum value as its number.
-    let policy = field(filter, "failure_policy");
-    if policy.is_some_and(|policy| policy.as_str() == Some("FAIL_OPEN") || policy.as_u64() == Some(FAIL_OPEN)) {
+    if is_one_of(filter, "failure_policy", &[("FAIL_OPEN", 3)]) {
         found.push(fails_open(format!("{at}.failure_policy"), "write `failure_policy: FAIL_RELOAD`"));
     } else if is_true(filter, "fail_open") {
         found.push(fails_open(format!("{at}.fail_open"), "remove it, and write `failure_policy: FAIL_RELOAD`"));

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::diagnostic::{HostCode, HostDiagnostic};
+use super::envoy::fields::is_true;
 use super::hosted::{Host, HostedConfig};
 use super::{fails_open, variables_not_passed};
 
@@ -110,7 +111,7 @@ pub(super) fn gateway_diagnostics(
     document: &Value,
 ) -> Vec<HostDiagnostic> {
     let mut found = Vec::new();
-    if plugin.get("failOpen") == Some(&Value::Bool(true)) {
+    if is_true(plugin, "failOpen") {
         found.push(fails_open(format!("{plugin_at}.failOpen"), "write `failOpen: false`"));
     }
     let targets = spec.get("targetRefs").and_then(Value::as_array).into_iter().flatten();
@@ -143,7 +144,10 @@ fn is_whole_gateway(target: &Value) -> bool {
 /// The diagnostic for a module that no digest pins, or one that is no digest.
 pub(super) fn digest(sha256: Option<&Value>, path: &str, url: &str, url_path: &str) -> Option<HostDiagnostic> {
     let of_url = url.split_once("@sha256:").map(|(_, digest)| (digest, url_path));
-    let written = sha256.and_then(Value::as_str).filter(|digest| !digest.is_empty()).map(|digest| (digest, path));
+    // Digits without quotes are a number.
+    let number = sha256.filter(|digest| digest.is_number()).map(Value::to_string);
+    let written = sha256.and_then(Value::as_str).or(number.as_deref());
+    let written = written.filter(|digest| !digest.is_empty()).map(|digest| (digest, path));
     let Some((digest, at)) = written.or(of_url) else {
         // A file of the proxy's own image.
         return (!url.starts_with("file://")).then(|| {

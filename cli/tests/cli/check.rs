@@ -90,6 +90,51 @@ fn envoy_settings_that_break_the_plugin_are_faults_and_warnings() {
     assert_eq!(run_with_input(&["check", "-"], &unpassed).status, 1, "the secret is not there");
 }
 
+#[test]
+fn every_file_that_ships_has_no_fault_but_the_digest_of_the_release() {
+    for file in
+        ["envoy/envoy.yaml", "envoy/dynamic/filter.yaml", "envoy/dynamic/listeners.yaml", "deploy/nginx/nginx.conf"]
+    {
+        let found = run(&["check", "--assume-env", "--strict", file]);
+        let is_skipped = file.ends_with("listeners.yaml");
+        assert_eq!(found.status, if is_skipped { 2 } else { 0 }, "{file}: {}", found.transcript());
+    }
+    let dynamic = ["envoy", "listeners", "clusters", "filter"].map(|name| format!("envoy/dynamic/{name}.yaml"));
+    let files: Vec<&str> = ["check", "--strict"].into_iter().chain(dynamic.iter().map(String::as_str)).collect();
+    let found = run(&files);
+    assert_eq!(found.status, 0, "{}", found.transcript());
+    for folder in ["deploy/istio", "deploy/envoy-gateway", "deploy/kong"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if !name.ends_with(".yaml") {
+                continue;
+            }
+            let found = run(&["check", "--assume-env", "--format", "json", &format!("{folder}/{name}")]);
+            if found.status == 2 {
+                assert!(
+                    found.stderr.contains("no okta-proxy-wasm plugin in this file"),
+                    "{name}: {}",
+                    found.transcript()
+                );
+                continue;
+            }
+            for fault in found.json()["configurations"][0]["faults"].as_array().unwrap() {
+                assert_eq!(fault["code"], "placeholder_digest", "{name}: {fault}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_missing_configuration_has_the_position_of_its_object() {
+    let istio = "kind: X\n---\nkind: WasmPlugin\nspec:\n  url: file:///okta_proxy_wasm.wasm\n  phase: AUTHN\n";
+    let envoy = "static_resources: {}\nx:\n  \"@type\": envoy.extensions.filters.http.wasm.v3.Wasm\n  config:\n    name: okta_proxy_wasm\n    configuration:\n      \"@type\": type.googleapis.com/google.protobuf.Struct\n      value: {a: 1}\n";
+    for (text, line) in [(istio, 4), (envoy, 8)] {
+        let found = run_with_input(&["check", "-"], text);
+        assert!(found.stdout.contains(&format!("  -:{line}:")), "{}", found.transcript());
+    }
+}
+
 const PLACEHOLDER: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 const DIGEST: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 

@@ -408,6 +408,7 @@ fn every_spelling_of_failing_open_is_a_fault() {
         json!({ "failure_policy": "FAIL_OPEN" }),
         json!({ "failure_policy": null, "failurePolicy": "FAIL_OPEN" }),
         json!({ "failure_policy": 3 }),
+        json!({ "failure_policy": null, "fail_open": "yes" }),
         json!({ "failure_policy": null, "fail_open": true }),
         json!({ "failure_policy": null, "failOpen": true }),
     ] {

@@ -79,6 +79,7 @@ fn cluster_that_does_not_verify_the_issuer_is_a_fault() {
             "tls_without_validation",
             below(validation),
         ),
+        (VALIDATION, json!({ "trust_chain_verification": 1 }), "tls_without_validation", below(validation)),
         (TLS, json!({ "sni": null }), "tls_sni", below("sni")),
         (TLS, json!({ "sni": "other.okta.com" }), "tls_sni", below("sni")),
         (VALIDATION, json!({ "match_typed_subject_alt_names": null }), "tls_subject_alt_names", below(names)),
@@ -157,6 +158,10 @@ fn cluster_that_does_not_verify_the_issuer_is_a_fault() {
             CLUSTER,
             json!({ "transport_socket": null, "load_assignment": endpoints(&[json!({ "pipe": { "path": "/s" } }), socket("localhost")]) }),
         ),
+        (
+            CLUSTER,
+            json!({ "transport_socket": null, "load_assignment": endpoints(&[json!({ "envoyInternalAddress": {} })]) }),
+        ),
         (CLUSTER, json!({ "transport_socket": null, "cluster_type": { "name": "envoy.clusters.aggregate" } })),
         (CLUSTER, json!({ "transport_socket": typed("alts.v3.Alts", json!({})) })),
         (VALIDATION, dns("exact", "*.okta.com")),
@@ -176,7 +181,8 @@ fn cluster_that_does_not_verify_the_issuer_is_a_fault() {
             VALIDATION,
             json!({ "trusted_ca": null, "match_typed_subject_alt_names": null, "verify_certificate_spki": ["x"] }),
         ),
-        (TLS, json!({ "sni": null, "auto_host_sni": true })),
+        (TLS, json!({ "sni": null, "auto_host_sni": "true" })),
+        (VALIDATION, json!({ "match_typed_subject_alt_names": [{ "san_type": 3, "matcher": { "exact": "x" } }] })),
     ] {
         let document = with(pointer, value.clone());
         assert_eq!((codes(&document, "faults"), codes(&document, "warnings")), (vec![], vec![]), "{pointer} {value}");
@@ -339,6 +345,7 @@ fn settings_of_the_wasm_filter_have_codes_and_places() {
         (remote(json!("FILE_DIGEST")), "faults", "placeholder_digest", digest.clone()),
         (remote(json!("0a".repeat(31))), "faults", "placeholder_digest", digest.clone()),
         (remote(json!("<sha256>")), "faults", "placeholder_digest", digest.clone()),
+        (remote(json!(0)), "faults", "placeholder_digest", digest.clone()),
         (remote(Value::Null), "warnings", "module_not_pinned", digest),
     ] {
         let document = with(&config, value.clone());

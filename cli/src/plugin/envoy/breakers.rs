@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::fields::{field, list, string};
+use super::fields::{field, is_one_of, list};
 use crate::plugin::diagnostic::{HostCode, HostDiagnostic};
 
 /// Envoy's default of each threshold.
@@ -13,7 +13,9 @@ pub(in crate::plugin) fn warning(cluster: &Value, at: &str, calls: u64) -> Optio
     let breakers = field(cluster, "circuit_breakers")?;
     // The filter's calls have the default priority.
     let thresholds = list(breakers, "thresholds");
-    let is_default = |threshold: &&Value| matches!(string(threshold, "priority"), None | Some("DEFAULT"));
+    let is_default = |threshold: &&Value| {
+        field(threshold, "priority").is_none() || is_one_of(threshold, "priority", &[("DEFAULT", 0)])
+    };
     let thresholds = thresholds.iter().find(is_default)?;
     let limit = |name: &str| {
         let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok());

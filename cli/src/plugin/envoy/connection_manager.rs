@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::fields::{field, is_true, is_type, list, string};
+use super::fields::{field, is_one_of, is_true, is_type, list, string};
 use super::rules::RuleSet;
 use super::{filter_config, hosts, routes};
 use crate::plugin::diagnostic::{HostCode, HostDiagnostic};
@@ -84,8 +84,8 @@ impl ConnectionManager<'_> {
             warn(HostCode::USE_REMOTE_ADDRESS, "use_remote_address", reason, "use_remote_address: true");
         }
         let common = field(self.written, "common_http_protocol_options");
-        let underscores = common.and_then(|common| string(common, "headers_with_underscores_action"));
-        if !matches!(underscores, Some("DROP_HEADER" | "REJECT_REQUEST")) {
+        let safe = [("REJECT_REQUEST", 1), ("DROP_HEADER", 2)];
+        if !common.is_some_and(|common| is_one_of(common, "headers_with_underscores_action", &safe)) {
             warn(
                 HostCode::UNDERSCORES_IN_HEADERS,
                 "common_http_protocol_options.headers_with_underscores_action",
@@ -101,8 +101,8 @@ impl ConnectionManager<'_> {
                     warn(code, name, reason, &format!("{name}: true"));
                 }
             }
-            let escaped = string(self.written, "path_with_escaped_slashes_action");
-            if !matches!(escaped, Some("REJECT_REQUEST" | "UNESCAPE_AND_REDIRECT" | "UNESCAPE_AND_FORWARD")) {
+            let safe = [("REJECT_REQUEST", 2), ("UNESCAPE_AND_REDIRECT", 3), ("UNESCAPE_AND_FORWARD", 4)];
+            if !is_one_of(self.written, "path_with_escaped_slashes_action", &safe) {
                 warn(
                     HostCode::ESCAPED_SLASHES,
                     "path_with_escaped_slashes_action",
@@ -182,8 +182,8 @@ impl ConnectionManager<'_> {
         }
         for (other, filter) in list(self.written, "http_filters").iter().enumerate() {
             let kind = field(filter, "typed_config").map(kind_of).unwrap_or_default();
-            let is_one_of = |kinds: &[&str]| kinds.iter().any(|wanted| kind.contains(wanted));
-            if other < number && is_one_of(&LOCAL_RESPONSE_FILTERS) {
+            let is_kind = |kinds: &[&str]| kinds.iter().any(|wanted| kind.contains(wanted));
+            if other < number && is_kind(&LOCAL_RESPONSE_FILTERS) {
                 found.push(HostDiagnostic::of_host(
                     HostCode::RESPONSE_BEFORE_FILTER,
                     location(other),
@@ -191,7 +191,7 @@ impl ConnectionManager<'_> {
                     format!("move it after {}", location(number)),
                 ));
             }
-            if other > number && !rules.is_empty() && is_one_of(&TARGET_REWRITE_FILTERS) {
+            if other > number && !rules.is_empty() && is_kind(&TARGET_REWRITE_FILTERS) {
                 found.push(HostDiagnostic::of_host(
                     HostCode::TARGET_CHANGED_AFTER_FILTER,
                     location(other),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::fields::{field, is_true, is_type, string};
+use super::fields::{field, is_false, is_true, is_type, string};
 use super::rules::RuleSet;
 use crate::plugin::diagnostic::{HostCode, HostDiagnostic};
 use crate::plugin::visit;
@@ -41,7 +41,7 @@ pub(super) fn warnings(
         let rewrite = rewrite(at, matched, action);
         warnings.extend(rewrite);
         warnings.extend(chosen_by_the_client(at, action, rules));
-        if field(matched, "case_sensitive") == Some(&Value::Bool(false))
+        if is_false(matched, "case_sensitive")
             && let Some(rule) = rules.case_sensitive()
         {
             warnings.push(HostDiagnostic::of_host(

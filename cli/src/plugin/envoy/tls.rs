@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::fields::{field, is_true, is_type, list, string};
+use super::fields::{field, is_one_of, is_true, is_type, list, string};
 use crate::plugin::diagnostic::{HostCode, HostDiagnostic};
 use crate::plugin::visit;
 
@@ -69,7 +69,9 @@ fn is_loopback(cluster: &Value) -> bool {
             let host =
                 field(address, "socket_address").and_then(|socket| string(socket, "address")).unwrap_or_default();
             let is_local = host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-            is_local || host == "localhost" || field(address, "pipe").is_some()
+            // An internal listener of the same Envoy is not followed.
+            let is_inside = ["pipe", "envoy_internal_address"].iter().any(|name| field(address, name).is_some());
+            is_local || is_inside || host == "localhost"
         })
     };
     endpoints.peek().is_some() && endpoints.all(is_local)
@@ -163,8 +165,8 @@ impl<'a> Validation<'a> {
     }
 
     fn verifies(&self) -> bool {
-        let accepts_all =
-            self.contexts.iter().any(|context| string(context, "trust_chain_verification") == Some("ACCEPT_UNTRUSTED"));
+        let accepts_all = |context: &&Value| is_one_of(context, "trust_chain_verification", &[("ACCEPT_UNTRUSTED", 1)]);
+        let accepts_all = self.contexts.iter().any(accepts_all);
         let has_authority =
             ["trusted_ca", "ca_certificate_provider_instance", "system_root_certs"].iter().any(|name| self.has(name));
         self.is_special() || !accepts_all && (has_authority || self.is_dynamic)
@@ -240,11 +242,13 @@ fn context_faults(context: &Value, at: &str, host: &str, automatic: &AutomaticNa
 /// than DNS and IP addresses, and regular expressions, are not compared.
 fn may_match(matcher: &Value, host: &str) -> bool {
     let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
-    let kind = string(matcher, "san_type");
-    let Some(text) = field(matcher, "matcher").or_else(|| kind.is_none().then_some(matcher)) else { return true };
-    if !matches!(kind, None | Some("DNS" | "IP_ADDRESS" | "SAN_TYPE_UNSPECIFIED")) {
+    // Without a type, the deprecated `match_subject_alt_names`.
+    let is_compared = field(matcher, "san_type").is_none()
+        || is_one_of(matcher, "san_type", &[("SAN_TYPE_UNSPECIFIED", 0), ("DNS", 2), ("IP_ADDRESS", 4)]);
+    if !is_compared {
         return true;
     }
+    let text = field(matcher, "matcher").unwrap_or(matcher);
     let wildcard = host.split_once('.').map(|(_, parent)| format!("*.{parent}"));
     let names: Vec<String> = [Some(host), wildcard].into_iter().flatten().collect();
     let compared = [
