@@ -4,7 +4,8 @@ mod report;
 
 use std::path::Path;
 
-use okta_proxy_wasm::config;
+use okta_proxy_wasm::config::{self, ConfigErrorKind};
+use okta_proxy_wasm::jose::JsonFault;
 use serde_json::Value;
 
 use crate::arguments::Check;
@@ -13,6 +14,7 @@ use crate::failure::{Failure, Outcome};
 use crate::finding::Finding;
 use crate::plugin::diagnostic::{HostCode, HostDiagnostic};
 use crate::plugin::{self, Files, Plugin};
+use crate::positions::Position;
 use crate::secrets::Secrets;
 
 /// The result for one configuration.
@@ -59,10 +61,9 @@ pub fn run_accepting(arguments: &Check, accepted: &[HostCode]) -> Result<Outcome
 fn diagnose(file: &Path, mut plugin: Plugin, secrets: &Secrets, wants_effective: bool) -> Diagnostics {
     let mut findings = Vec::new();
     let mut effective = None;
-    let position_of = |path: &str, plugin: &Plugin| {
-        let name = plugin.included_file.clone().unwrap_or_else(|| file.display().to_string());
-        plugin.positions.find(path).map(|position| (name, position))
-    };
+    let file_of = |plugin: &Plugin| plugin.included_file.clone().unwrap_or_else(|| file.display().to_string());
+    let position_of =
+        |path: &str, plugin: &Plugin| plugin.positions.find(path).map(|position| (file_of(plugin), position));
     let loaded = match config::load(plugin.text.as_bytes(), &secrets.environment(&plugin.document)) {
         Ok(loaded) => {
             effective = wants_effective.then(|| effective::document(&plugin.document, &loaded));
@@ -73,7 +74,13 @@ fn diagnose(file: &Path, mut plugin: Plugin, secrets: &Secrets, wants_effective:
         }
         Err(errors) => {
             for error in errors {
-                let position = position_of(&error.path, &plugin);
+                // The position of a syntax error is in the text.
+                let position = if let ConfigErrorKind::Json(JsonFault::Syntax { line, column }) = error.kind {
+                    let position = plugin.origin.position(Position { line, column: column.max(1) });
+                    position.map(|position| (file_of(&plugin), position))
+                } else {
+                    position_of(&error.path, &plugin)
+                };
                 findings.push(Finding::of_error(error, position));
             }
             None

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::input;
-use crate::positions::{Lines, Position, Positions};
+use crate::positions::{Lines, Origin, Position, Positions};
 use node::{Node, Parts};
 pub use node::{Style, SyntaxError};
 
@@ -152,15 +152,14 @@ impl Document {
         Some(document)
     }
 
-    /// The positions in this file of the values in a JSON text, which is the string at `path`.
-    pub fn positions_of_text(&self, path: &str, content: &str) -> Positions {
-        let layout = self.layout(path, content);
-        positions_of_json(content).map(layout)
+    /// Where the string at `path` is in this file.
+    pub fn origin_of_text(&self, path: &str, content: &str) -> Origin {
+        Origin::new(self.layout(path, content))
     }
 
     /// Converts positions in the string at `path` to those in the file. In a string whose lines are folded, every position is
     /// that of the string.
-    fn layout(&self, path: &str, content: &str) -> impl Fn(Position) -> Option<Position> {
+    fn layout(&self, path: &str, content: &str) -> impl Fn(Position) -> Option<Position> + use<> {
         // Of another value than a string, or of none, all positions are those of the value or its parent.
         let other = || Some((self.positions.find(path)?, Style::Folded));
         let start = self.scalars.get(path).copied().or_else(other);

@@ -19,7 +19,7 @@ use okta_proxy_wasm::config::Loaded;
 use serde_json::Value;
 
 use crate::failure::Failure;
-use crate::positions::{Positions, member_path};
+use crate::positions::{Origin, Positions, member_path};
 use crate::secrets::visit_secrets;
 use context::HostContext;
 use diagnostic::{HostCode, HostDiagnostic};
@@ -35,6 +35,8 @@ pub struct Plugin {
     pub document: Value,
     /// The positions of its values in the file.
     pub positions: Positions,
+    /// Where the text is in the file.
+    pub origin: Origin,
     /// The file of the position, if the host's configuration includes it.
     pub included_file: Option<String>,
     /// Faults and warnings about the host's configuration.

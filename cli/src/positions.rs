@@ -70,6 +70,29 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// Where the text that the filter receives is in its file: converts positions in the text to those in the file.
+pub struct Origin(Box<dyn Fn(Position) -> Option<Position>>);
+
+impl Origin {
+    pub fn new(convert: impl Fn(Position) -> Option<Position> + 'static) -> Self {
+        Self(Box::new(convert))
+    }
+
+    /// The file is the text.
+    pub fn whole() -> Self {
+        Self::new(Some)
+    }
+
+    /// The host makes the text of an object.
+    pub fn unknown() -> Self {
+        Self::new(|_| None)
+    }
+
+    pub fn position(&self, in_text: Position) -> Option<Position> {
+        (self.0)(in_text)
+    }
+}
+
 /// The positions of a document's values. A member has the position of its name.
 #[derive(Clone, Debug, Default)]
 pub struct Positions {

@@ -9,7 +9,8 @@ use super::context::{HostContext, Scope};
 use super::diagnostic::{HostCode, HostDiagnostic};
 use super::source::document_of;
 use super::{Plugin, PluginHost, envoy, manifests, twice, visit};
-use crate::document::Document;
+use crate::document::{Document, positions_of_json};
+use crate::positions::Origin;
 
 /// Words that Envoy and Kubernetes read as booleans (YAML 1.1), and YAML 1.2 as strings.
 const BOOLEAN_WORDS: [&str; 16] =
@@ -95,14 +96,16 @@ pub(super) fn plugins_in(name: &str, path: &Path, document: &Document, context: 
             paths.push(at.to_owned());
             let value_path = format!("{at}{}", hosted.value_path);
             let is_text = matches!(hosted.host, Host::Envoy) || is_string(&hosted);
-            let positions = if is_text {
-                document.positions_of_text(&value_path, &hosted.text)
+            let (positions, origin) = if is_text {
+                let origin = document.origin_of_text(&value_path, &hosted.text);
+                (positions_of_json(&hosted.text).map(|position| origin.position(position)), origin)
             } else {
-                document.positions.below(&value_path)
+                (document.positions.below(&value_path), Origin::unknown())
             };
             found.push(Plugin {
                 location: format!("{name}: {at}{}", hosted.subpath),
                 positions,
+                origin,
                 included_file: None,
                 diagnostics: diagnostics.into_iter().map(locate).collect(),
                 host: match hosted.host {

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::document::positions_of_json;
 use crate::failure::Failure;
 use crate::plugin::diagnostic::{HostCode, HostDiagnostic};
 use crate::plugin::source::document_of;
@@ -82,9 +83,11 @@ fn plugin(filter: &Directive, name: &str, file: &[Directive]) -> Plugin {
         diagnostics.extend(missing.into_iter().map(|warning| warning.with_position(filter.file_position())));
     }
     let location = filter.location();
+    let origin = filter.arguments.get(1).unwrap_or(&filter.name).origin();
     Plugin {
         location: format!("{location}: {} {}", filter.name.value, filter.argument(0)),
-        positions: filter.arguments.get(1).unwrap_or(&filter.name).positions(),
+        positions: positions_of_json(&text).map(|position| origin.position(position)),
+        origin,
         included_file: (location.file() != name).then(|| location.file().to_owned()),
         diagnostics,
         host: PluginHost::Nginx,

@@ -10,6 +10,7 @@ use super::{Plugin, PluginHost, nginx};
 use crate::document::{Document, Text, has_ending, positions_of_json};
 use crate::failure::Failure;
 use crate::input;
+use crate::positions::Origin;
 
 /// The filter's limits.
 const LIMITS: JsonLimits = JsonLimits { depth: 64, members: 4096 };
@@ -70,6 +71,7 @@ impl Source {
             (None, [document]) if is_plugin(&document.value) => {
                 let mut plugin = plain(path, &text, document.value.to_string());
                 plugin.positions = document.positions.clone();
+                plugin.origin = Origin::unknown();
                 plugin.diagnostics.push(not_strict_json("this file is YAML"));
                 Ok(Self::Plugin(Box::new(plugin)))
             }
@@ -102,6 +104,7 @@ fn plain(path: &Path, written: &Text, text: String) -> Plugin {
         location: name_of(path),
         document: document_of(&text),
         positions: positions_of_json(&written.text),
+        origin: Origin::whole(),
         text,
         included_file: None,
         diagnostics: Vec::new(),

@@ -88,6 +88,14 @@ fn a_file_that_is_no_json_is_reported_by_the_filter() {
             found.transcript()
         );
     }
+    // In a text of a host, the line is that of the file.
+    let yaml = fs::read_to_string(root().join("examples/okta/envoy.yaml"))
+        .unwrap()
+        .replace("\"audiences\": [", "'audiences': [");
+    let line = 1 + yaml.lines().position(|line| line.contains("'audiences'")).unwrap();
+    let column = 1 + yaml.lines().nth(line - 1).unwrap().find("'audiences'").unwrap();
+    let found = run_with_input(&["check", "-"], &yaml);
+    assert!(found.stdout.contains(&format!("  -:{line}:{column}: $: not valid JSON")), "{}", found.transcript());
     // A duplicate member in a file with comments, too.
     let found =
         run_with_input(&["check", "-"], &COMMENTED.replace("\"audiences\"", "\"upstream\": \"x\", \"audiences\""));

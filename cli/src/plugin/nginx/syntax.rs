@@ -5,10 +5,9 @@ use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
 
-use crate::document::positions_of_json;
 use crate::finding::FilePosition;
 use crate::plugin::diagnostic::{HostCode, HostDiagnostic};
-use crate::positions::{Lines, Position, Positions};
+use crate::positions::{Lines, Origin, Position};
 
 /// nginx has no limit; no configuration comes near this one.
 const MAX_DEPTH: usize = 64;
@@ -66,16 +65,19 @@ impl Word {
         self.raw.len()
     }
 
-    /// The positions in the file of the values in the JSON text that this word is.
-    pub(super) fn positions(&self) -> Positions {
-        let file = Lines::of(&self.location.source.text);
-        let written = self.location.source.text.get(self.raw.clone()).unwrap_or_default();
-        let offsets = unescaped(written).into_iter();
-        let offsets: Vec<usize> = offsets
+    /// Where the text without quotes and escapes is in the file.
+    pub(super) fn origin(&self) -> Origin {
+        let file = Rc::clone(&self.location.source.text);
+        let written = file.get(self.raw.clone()).unwrap_or_default();
+        let offsets: Vec<usize> = unescaped(written)
+            .into_iter()
             .flat_map(|(offset, character)| (0..character.len_utf8()).map(move |byte| self.raw.start + offset + byte))
             .collect();
-        let text = Lines::of(&self.value);
-        positions_of_json(&self.value).map(|position| file.position(*offsets.get(text.offset(position)?)?))
+        let text = self.value.clone();
+        Origin::new(move |position| {
+            let offset = Lines::of(&text).offset(position)?;
+            Position::of_offset(&file, *offsets.get(offset)?)
+        })
     }
 }
 

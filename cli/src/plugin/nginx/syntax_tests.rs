@@ -84,9 +84,10 @@ fn positions_of_an_escaped_text_are_those_of_the_file() {
     let word = &found[0].arguments[0];
     assert_eq!(word.value, "{\"é\\\\b\": 1,\n\"it's\": 2, \"c\": 3}");
     assert_eq!(word.written_length(), text.len() - "a '';".len());
-    let positions = word.positions();
-    let position = |path: &str| positions.find(path).map(|it| (it.line, it.column));
-    assert_eq!(position("$[\"é\\\\b\"]"), Some((1, 5)));
-    assert_eq!(position("$[\"it's\"]"), Some((2, 1)));
-    assert_eq!(position("$.c"), Some((2, 13)));
+    let (origin, lines) = (word.origin(), Lines::of(&word.value));
+    let find = |text: &str| lines.position(word.value.find(text).unwrap()).unwrap();
+    let position = |text: &str| origin.position(find(text)).map(|it| (it.line, it.column));
+    assert_eq!(position("\"é"), Some((1, 5)));
+    assert_eq!(position("\"it"), Some((2, 1)));
+    assert_eq!(position("\"c"), Some((2, 13)));
 }
