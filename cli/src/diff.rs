@@ -14,7 +14,6 @@ use crate::matrix::{find, rule_name};
 use crate::output;
 use crate::permission::{self, Change};
 use crate::plugin::{self, Plugin};
-use crate::positions::Positions;
 use crate::representatives::{OTHER_METHOD, Representatives};
 use crate::secrets::Secrets;
 use crate::style::Style;
@@ -155,10 +154,9 @@ fn text(differences: &[Difference], settings: &[Setting], universe: &Representat
 
 /// At the place in the new configuration that decides. A difference is no fault: someone has to look at it.
 fn diagnostics(differences: &[Difference], settings: &[Setting], arguments: &Diff, new: &Plugin) -> Vec<Diagnostic> {
-    let positions = Positions::of(&new.text);
     let file = new.included_file.clone().unwrap_or_else(|| arguments.new.display().to_string());
     let diagnostic = |level, code, path: String, message| {
-        let (position, file) = (positions.find(&path, &new.origin), file_name(&file));
+        let (position, file) = (new.positions.find(&path), file_name(&file));
         Diagnostic { level, code, path: Some(path), message, fix: None, caused_by: Vec::new(), file, position }
     };
     let of_difference = |Difference { change, old, new, examples, count }: &Difference| {

@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 
 use crate::arguments::{Explain, Format};
 use crate::clock;
+use crate::document::{self, Text};
 use crate::failure::{Failure, Outcome};
 use crate::gateway::{self, Configuration, Evaluation, IssuerData, RequestResult};
-use crate::input;
 use crate::output;
 use crate::plugin;
 use crate::request::{self, Request};
@@ -71,7 +71,7 @@ fn evaluate(arguments: &Explain) -> Result<Explanation, Failure> {
         pair.split_once('=').ok_or_else(|| Failure(format!("{pair:?} is not an attribute: write NAME=VALUE")))
     });
     let attributes = request::attributes(given.collect::<Result<Vec<_>, _>>()?)?;
-    let read = |path: &Option<std::path::PathBuf>| path.as_deref().map(input::read).transpose();
+    let read = |path: &Option<std::path::PathBuf>| path.as_deref().map(document::read_response).transpose();
     let issuers = IssuerData {
         fetch_keys: arguments.fetch,
         introspection: read(&arguments.introspection)?,
@@ -114,8 +114,8 @@ const fn has_no_keys(event: &TraceEvent) -> bool {
 
 fn read_token(given: &str) -> Result<String, Failure> {
     let text = match (given, given.strip_prefix('@')) {
-        ("-", _) => input::read_text(Path::new("-"))?,
-        (_, Some(path)) => input::read_text(Path::new(path))?,
+        ("-", _) => Text::read(Path::new("-"))?.text.to_string(),
+        (_, Some(path)) => Text::read(Path::new(path))?.text.to_string(),
         (text, None) if Path::new(text).is_file() => {
             return Err(Failure(format!("--token: {text} is a file: write @{text} to read the token from it")));
         }
@@ -133,7 +133,7 @@ fn read_token(given: &str) -> Result<String, Failure> {
 
 /// Reads a key set from a file, with the same checks as for a fetched key set.
 fn key_set(path: &Path) -> Result<Value, Failure> {
-    let text = input::read(path)?;
+    let text = document::read_response(path)?;
     let rejected =
         |fault| ConfigError { path: String::from("$"), kind: ConfigErrorKind::Keys(fault), suggestion: None };
     KeySet::parse(&text).map_err(|fault| Failure::of_file(path, rejected(fault)))?;

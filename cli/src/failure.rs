@@ -11,6 +11,15 @@ impl Failure {
     pub fn of_file(path: &Path, why: impl fmt::Display) -> Self {
         Self(format!("{}: {why}", path.display()))
     }
+
+    /// One message for several failures; `None` without any.
+    pub fn of_all(mut failures: Vec<Self>) -> Option<Self> {
+        if failures.len() < 2 {
+            return failures.pop();
+        }
+        let lines: Vec<String> = failures.iter().map(|failure| format!("\n  {failure}")).collect();
+        Some(Self(format!("{} files cannot be read:{}", failures.len(), lines.concat())))
+    }
 }
 
 impl fmt::Display for Failure {

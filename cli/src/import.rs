@@ -14,10 +14,10 @@ use okta_proxy_wasm::config;
 use serde_json::Value;
 
 use crate::arguments::{Import, ImportFrom};
+use crate::document::Text;
 use crate::failure::{Failure, Outcome};
-use crate::input;
 use crate::output;
-use crate::plugin::{visit, yaml_documents};
+use crate::plugin::visit;
 
 /// How a construct is converted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,8 @@ impl Remarks {
 }
 
 pub fn run(arguments: &Import) -> Result<Outcome, Failure> {
-    let documents = yaml_documents(&arguments.file, &input::read_text(&arguments.file)?)?;
+    let documents = Text::read(&arguments.file)?.documents(&arguments.file)?;
+    let documents: Vec<Value> = documents.into_iter().map(|document| document.value).collect();
     let mut remarks = Remarks::default();
     for document in &documents {
         visit(document, "$", &mut |at, value| {

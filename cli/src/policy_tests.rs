@@ -1,6 +1,5 @@
 //! `test`: evaluates the cases of a policy with the filter's engine, and compares the results with the expectations.
 
-mod case_positions;
 mod document;
 mod report;
 
@@ -19,7 +18,6 @@ use crate::arguments::Test;
 use crate::clock;
 use crate::failure::{Failure, Outcome};
 use crate::gateway::{Configuration, IssuerData, RequestResult};
-use crate::input;
 use crate::plugin;
 use crate::positions::Position;
 use crate::request::{self, Request};
@@ -56,9 +54,7 @@ pub fn run(arguments: &Test) -> Result<Outcome, Failure> {
 }
 
 fn run_suite(file: &Path, config: Option<&Path>, keys: &RunKeys) -> Result<SuiteResult, Failure> {
-    let text = input::read_text(file)?;
-    let suite = Suite::read(file, &text)?;
-    let mut positions = case_positions::of(&text).into_iter();
+    let (suite, positions) = Suite::read(file)?;
     let beside = |path: &str| file.parent().unwrap_or(Path::new("")).join(path);
     let config = config.map_or_else(|| beside(&suite.config), Path::to_owned);
     let plugin = plugin::read_one(&config)?;
@@ -85,13 +81,13 @@ fn run_suite(file: &Path, config: Option<&Path>, keys: &RunKeys) -> Result<Suite
     let runner = Runner { policy, configuration, suite: &suite, keys, key_ids };
     let mut cases = Vec::new();
     let mut matched_rules = Vec::new();
-    for case in &suite.cases {
+    for (index, case) in suite.cases.iter().enumerate() {
         let started = Instant::now();
         let found =
             runner.evaluate(case).map_err(|failure| Failure::of_file(file, format!("{:?}: {failure}", case.name)))?;
         matched_rules.extend(found.rule.clone());
         let differences = differences(&case.expect, &found);
-        let (name, position) = (case.name.clone(), positions.next());
+        let (name, position) = (case.name.clone(), positions.find(&format!("$.cases[{index}]")));
         cases.push(CaseResult { name, position, differences, duration: started.elapsed() });
     }
     let named = runner.policy.rules.rules().iter().filter_map(|rule| rule.name.as_deref());

@@ -1,7 +1,7 @@
-//! Maps JSON paths of faults to lines and columns.
+//! Lines and columns of the values in a document, by their paths.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use okta_proxy_wasm::config::Path;
 
@@ -16,158 +16,156 @@ pub struct Position {
 impl Position {
     /// The position of a byte offset.
     pub fn of_offset(text: &str, offset: usize) -> Option<Self> {
-        let before = text.get(..offset)?;
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next()?.chars().count() + 1;
-        Some(Self { line, column })
+        Lines::of(text).position(offset)
     }
 }
 
-/// The position of a document in its file.
-#[derive(Clone, Debug)]
-pub enum Origin {
-    /// The document is a block: the number of lines before it, and its indentation; `None` if unknown.
-    Block(Option<(usize, usize)>),
-    /// The document has escapes in the file: the file's text, and the offset there of each byte of the document.
-    Escaped { file: Rc<str>, offsets: Vec<usize> },
+/// The lines of a text, to convert offsets to positions.
+#[derive(Debug)]
+pub struct Lines<'a> {
+    text: &'a str,
+    /// The byte offset of each line.
+    starts: Vec<usize>,
+    /// The last position with its byte offset: offsets that are asked for in order are counted once, also on a long line.
+    last: Cell<(usize, Position)>,
 }
+
+impl<'a> Lines<'a> {
+    pub fn of(text: &'a str) -> Self {
+        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        let first = (0, Position { line: 1, column: 1 });
+        Self { text, starts: std::iter::once(0).chain(breaks).collect(), last: Cell::new(first) }
+    }
+
+    /// The position of a byte offset.
+    pub fn position(&self, offset: usize) -> Option<Position> {
+        let line = self.starts.partition_point(|start| *start <= offset);
+        let start = *self.starts.get(line.checked_sub(1)?)?;
+        let (known, last) = self.last.get();
+        let (from, column) = if last.line == line && known <= offset { (known, last.column) } else { (start, 1) };
+        let column = column + self.text.get(from..offset)?.chars().count();
+        let position = Position { line, column };
+        self.last.set((offset, position));
+        Some(position)
+    }
+
+    /// The byte offset of a position.
+    pub fn offset(&self, position: Position) -> Option<usize> {
+        let start = *self.starts.get(position.line.checked_sub(1)?)?;
+        let rest = self.text.get(start..)?;
+        let before = position.column.checked_sub(1)?;
+        rest.char_indices().map(|(at, _)| at).chain([rest.len()]).nth(before).map(|at| start + at)
+    }
+
+    /// The number of characters of each line, with its line break.
+    pub fn lengths(&self) -> Vec<usize> {
+        self.text.split_inclusive('\n').map(|line| line.chars().count()).collect()
+    }
+
+    /// The text of a line, from 1, without its line break.
+    pub fn line(&self, number: usize) -> Option<&'a str> {
+        let start = *self.starts.get(number.checked_sub(1)?)?;
+        let end = self.starts.get(number).copied().unwrap_or(self.text.len());
+        self.text.get(start..end).map(|line| line.trim_end_matches(['\n', '\r']))
+    }
+}
+
+/// Where the text that the filter receives is in its file: converts positions in the text to those in the file.
+pub struct Origin(Box<dyn Fn(Position) -> Option<Position>>);
 
 impl Origin {
-    /// The file is the document.
-    pub const fn whole() -> Self {
-        Self::Block(Some((0, 0)))
+    pub fn new(convert: impl Fn(Position) -> Option<Position> + 'static) -> Self {
+        Self(Box::new(convert))
     }
 
-    /// The document is a block of the file with uniform indentation. The first of several equal blocks is used.
-    pub fn of_block(file: &str, block: &str) -> Self {
-        let file: Vec<&str> = file.lines().collect();
-        let block: Vec<&str> = block.lines().collect();
-        let first = block.first().copied().unwrap_or_default();
-        let indents = |lines: &[&str], indent: usize| {
-            lines.iter().zip(&block).all(|(line, wanted)| {
-                wanted.trim().is_empty() && line.trim().is_empty() || line.get(indent..) == Some(*wanted)
-            })
-        };
-        let shift = file.windows(block.len().max(1)).enumerate().find_map(|(before, lines)| {
-            let indent = lines.first()?.len().checked_sub(first.len())?;
-            indents(lines, indent).then_some((before, indent))
-        });
-        Self::Block(shift)
+    /// The file is the text.
+    pub fn whole() -> Self {
+        Self::new(Some)
     }
 
-    /// The position in the file of a byte of the document.
-    fn position(&self, document: &str, offset: usize) -> Option<Position> {
-        match self {
-            Self::Block(shift) => {
-                let (lines, columns) = (*shift)?;
-                let Position { line, column } = Position::of_offset(document, offset)?;
-                Some(Position { line: line + lines, column: column + columns })
-            }
-            Self::Escaped { file, offsets } => Position::of_offset(file, *offsets.get(offset)?),
-        }
+    /// The host makes the text of an object.
+    pub fn unknown() -> Self {
+        Self::new(|_| None)
+    }
+
+    pub fn position(&self, in_text: Position) -> Option<Position> {
+        (self.0)(in_text)
     }
 }
 
-/// The byte offsets of a JSON document's values by path.
-#[derive(Debug, Default)]
+/// The positions of a document's values. A member has the position of its name.
+#[derive(Clone, Debug, Default)]
 pub struct Positions {
-    by_path: BTreeMap<String, usize>,
-    text: String,
+    by_path: BTreeMap<String, Position>,
 }
 
 impl Positions {
-    /// Reads the document as far as it is valid JSON.
-    pub fn of(text: &str) -> Self {
-        let mut reader = Reader { text, at: 0, by_path: BTreeMap::new() };
-        let _whole_or_up_to_the_fault = reader.value(&Path::root());
-        Self { by_path: reader.by_path, text: text.to_owned() }
-    }
-
-    /// The position of a byte of the document.
-    pub fn at(&self, offset: usize, origin: &Origin) -> Option<Position> {
-        origin.position(&self.text, offset)
+    /// The first position of a path is kept.
+    pub fn insert(&mut self, path: &str, position: Position) {
+        self.by_path.entry(path.to_owned()).or_insert(position);
     }
 
     /// The position of the path, or of its closest existing parent: a missing member has none.
-    pub fn find(&self, path: &str, origin: &Origin) -> Option<Position> {
+    pub fn find(&self, path: &str) -> Option<Position> {
         let mut path = path;
         loop {
-            if let Some(at) = self.by_path.get(path) {
-                return origin.position(&self.text, *at);
+            if let Some(position) = self.by_path.get(path) {
+                return Some(*position);
             }
             path = path.get(..path.rfind(['.', '['])?)?;
         }
     }
+
+    /// The positions of the value at `path`, with paths from there. A missing value has the position of its parent.
+    pub fn below(&self, path: &str) -> Self {
+        let rest = |(whole, position): (&String, &Position)| {
+            let rest = whole.strip_prefix(path)?;
+            (rest.is_empty() || rest.starts_with(['.', '['])).then(|| (format!("${rest}"), *position))
+        };
+        let mut below = Self { by_path: self.by_path.iter().filter_map(rest).collect() };
+        if let Some(position) = self.find(path) {
+            below.insert("$", position);
+        }
+        below
+    }
+
+    /// The positions of a document that is the value at `path`.
+    pub fn under(&self, path: &str) -> Self {
+        let moved = |(whole, position): (&String, &Position)| (whole.replacen('$', path, 1), *position);
+        Self { by_path: self.by_path.iter().map(moved).collect() }
+    }
+
+    /// Changes each position; those without a new one are removed.
+    pub fn map(self, convert: impl Fn(Position) -> Option<Position>) -> Self {
+        let converted = self.by_path.into_iter().filter_map(|(path, at)| Some((path, convert(at)?)));
+        Self { by_path: converted.collect() }
+    }
+
+    /// With one spelling for `http_filters` and `httpFilters`, both of which proto3 JSON accepts.
+    pub fn folded(&self) -> FoldedPositions {
+        let folded = self.by_path.iter().map(|(path, position)| (folded(path), *position));
+        FoldedPositions(Self { by_path: folded.collect() })
+    }
 }
 
-/// A JSON reader; its methods return `None` at invalid JSON.
-struct Reader<'a> {
-    text: &'a str,
-    at: usize,
-    by_path: BTreeMap<String, usize>,
+/// Positions by paths in snake case or camel case.
+#[derive(Clone, Debug, Default)]
+pub struct FoldedPositions(Positions);
+
+impl FoldedPositions {
+    pub fn find(&self, path: &str) -> Option<Position> {
+        self.0.find(&folded(path))
+    }
 }
 
-impl Reader<'_> {
-    fn next(&mut self) -> Option<u8> {
-        let blank = |byte: &u8| byte.is_ascii_whitespace();
-        let rest = self.text.as_bytes().get(self.at..)?;
-        self.at += rest.iter().take_while(|byte| blank(byte)).count();
-        self.text.as_bytes().get(self.at).copied()
-    }
+fn folded(path: &str) -> String {
+    path.chars().filter(|character| *character != '_').map(|character| character.to_ascii_lowercase()).collect()
+}
 
-    fn take(&mut self, wanted: u8) -> Option<()> {
-        (self.next()? == wanted).then(|| self.at += 1)
-    }
-
-    fn value(&mut self, path: &Path) -> Option<()> {
-        let first = self.next()?;
-        self.by_path.entry(path.as_str().to_owned()).or_insert(self.at);
-        match first {
-            b'{' => self.items(b'}', |reader, _| {
-                reader.next()?;
-                let start = reader.at;
-                let name = reader.string()?;
-                let path = path.member(&name);
-                reader.by_path.entry(path.as_str().to_owned()).or_insert(start);
-                reader.take(b':')?;
-                reader.value(&path)
-            }),
-            b'[' => self.items(b']', |reader, index| reader.value(&path.item(index))),
-            b'"' => self.string().map(drop),
-            _ => {
-                let rest = self.text.as_bytes().get(self.at..)?;
-                let length = rest.iter().take_while(|byte| !b",]} \t\r\n".contains(byte)).count();
-                self.at += length;
-                (length > 0).then_some(())
-            }
-        }
-    }
-
-    fn items(&mut self, end: u8, mut item: impl FnMut(&mut Self, usize) -> Option<()>) -> Option<()> {
-        self.at += 1;
-        let mut index = 0;
-        while self.next()? != end {
-            if index > 0 {
-                self.take(b',')?;
-            }
-            item(self, index)?;
-            index += 1;
-        }
-        self.take(end)
-    }
-
-    fn string(&mut self) -> Option<String> {
-        let rest = self.text.get(self.at..)?;
-        let mut escaped = false;
-        let end = rest.bytes().enumerate().skip(1).find(|(_, byte)| {
-            let ends = *byte == b'"' && !escaped;
-            escaped = *byte == b'\\' && !escaped;
-            ends
-        });
-        let quoted = rest.get(..=end?.0)?;
-        self.at += quoted.len();
-        serde_json::from_str(quoted).ok()
-    }
+/// The path of a member of the value at `at`.
+pub fn member_path(at: &str, name: &str) -> String {
+    let relative = Path::root().member(name);
+    format!("{at}{}", relative.as_str().trim_start_matches('$'))
 }
 
 #[cfg(test)]
@@ -175,24 +173,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn position_of_a_missing_path_is_that_of_its_parent() {
-        let text = "{\n  \"a\": { \"b.c\": [1,\n    {\"é\\\"\": 2, \"d\": \"x\\\\\"}] }\n}";
-        let positions = Positions::of(text);
-        let find = |path: &str| positions.find(path, &Origin::whole()).map(|found| (found.line, found.column));
-        assert_eq!(find("$"), Some((1, 1)));
-        assert_eq!(find("$.a"), Some((2, 3)));
-        assert_eq!(find("$.a[\"b.c\"][0]"), Some((2, 18)));
-        assert_eq!(find("$.a[\"b.c\"][1].d"), Some((3, 16)));
-        assert_eq!(find("$.a[\"b.c\"][1].missing"), Some((3, 5)));
-        assert_eq!(find("$.missing.further"), Some((1, 1)));
+    fn offsets_and_positions_convert_into_each_other() {
+        let text = "a\né\"x\r\n\nz";
+        let lines = Lines::of(text);
+        for (offset, line, column) in [(0, 1, 1), (1, 1, 2), (2, 2, 1), (4, 2, 2), (8, 3, 1), (9, 4, 1), (10, 4, 2)] {
+            assert_eq!(lines.position(offset), Some(Position { line, column }), "{offset}");
+            assert_eq!(lines.offset(Position { line, column }), Some(offset), "{line}:{column}");
+        }
+        assert_eq!((lines.line(2), lines.line(4), lines.line(5)), (Some("é\"x"), Some("z"), None));
+        // Out of order.
+        assert_eq!(lines.position(1), Some(Position { line: 1, column: 2 }));
+        // In the middle of a character, and after the text.
+        assert_eq!((lines.position(3), lines.position(11)), (None, None));
     }
 
     #[test]
-    fn a_block_is_found_in_its_file() {
-        let file = "x: y\nvalue: |\n    {\n\n      \"a\": 1\n    }\n";
-        let block = "{\n\n  \"a\": 1\n}\n";
-        let found = Positions::of(block).find("$.a", &Origin::of_block(file, block)).unwrap();
-        assert_eq!((found.line, found.column), (5, 7));
-        assert_eq!(Positions::of(block).find("$.a", &Origin::of_block("x: y", block)), None);
+    fn a_missing_path_has_the_position_of_its_parent() {
+        let mut positions = Positions::default();
+        for (path, line) in [("$", 1), ("$.a_b", 2), ("$.a_b[0]", 3), ("$.a_b[0][\"x.y\"]", 4), ("$.a_bc", 5)] {
+            positions.insert(path, Position { line, column: 1 });
+        }
+        let line = |path: &str| positions.find(path).map(|position| position.line);
+        assert_eq!(line("$.a_b[0][\"x.y\"]"), Some(4));
+        assert_eq!(line("$.a_b[0][\"x.z\"]"), Some(3));
+        assert_eq!(line("$.missing.further"), Some(1));
+        let below = positions.below("$.a_b");
+        assert_eq!(below.find("$[0]").map(|position| position.line), Some(3));
+        assert_eq!(positions.folded().find("$.aB[0]").map(|position| position.line), Some(3));
     }
 }

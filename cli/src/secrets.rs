@@ -6,8 +6,8 @@ use std::env;
 use serde_json::Value;
 
 use crate::arguments::SecretSources;
+use crate::document::Text;
 use crate::failure::Failure;
-use crate::input;
 use crate::signing;
 
 /// The assumed value of a variable: long enough for every secret.
@@ -24,7 +24,7 @@ impl Secrets {
     pub fn new(sources: &SecretSources) -> Result<Self, Failure> {
         let mut from_file = BTreeMap::new();
         if let Some(path) = &sources.env_file {
-            for line in input::read_text(path)?.lines().map(str::trim) {
+            for line in Text::read(path)?.text.lines().map(str::trim) {
                 if line.is_empty() || line.starts_with('#') {
                     continue;
                 }

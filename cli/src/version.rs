@@ -25,7 +25,7 @@ struct Module<'a> {
 
 pub fn run(arguments: &Version) -> Result<Outcome, Failure> {
     let build = BuildInfo::of_this_tool();
-    // The bytes of `okta_proxy_wasm.schema.json` in a release.
+    // The bytes of `okta-proxy-wasm.schema.json` in a release.
     let schema = sha256(format!("{:#}\n", reference::json_schema()).as_bytes());
     let module = arguments.module.as_deref().map(|file| read(file, arguments.sha256.as_deref())).transpose()?;
     match arguments.format {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::arguments::{Check, CheckFormat};
 use crate::check::Diagnostics;
-use crate::finding::{FilePosition, Finding};
+use crate::config_diagnostic::{ConfigDiagnostic, FilePosition};
 use crate::formats::diagnostic::{Diagnostic, Level, file_name};
 use crate::formats::junit::{TestCase, TestResult, TestSuite};
 use crate::formats::{github, junit, sarif};
@@ -17,7 +17,7 @@ use crate::style::Style;
 pub(super) fn write(results: &[Diagnostics], has_failed: bool, arguments: &Check) {
     let diagnostics = || -> Vec<Diagnostic> {
         let of = |result: &Diagnostics| -> Vec<Diagnostic> {
-            result.faults().chain(result.warnings()).map(|finding| diagnostic(result, finding)).collect()
+            result.faults().chain(result.warnings()).map(|diagnostic| for_formats(result, diagnostic)).collect()
         };
         results.iter().flat_map(of).collect()
     };
@@ -36,18 +36,18 @@ pub(super) fn write(results: &[Diagnostics], has_failed: bool, arguments: &Check
     }
 }
 
-fn diagnostic(result: &Diagnostics, finding: &Finding) -> Diagnostic {
-    let (file, position) = match &finding.position {
+fn for_formats(result: &Diagnostics, diagnostic: &ConfigDiagnostic) -> Diagnostic {
+    let (file, position) = match &diagnostic.position {
         Some((file, position)) => (file, Some(*position)),
         None => (&result.file, None),
     };
     Diagnostic {
-        level: if finding.is_fault() { Level::Error } else { Level::Warning },
-        code: finding.code,
-        path: finding.path.clone(),
-        message: finding.message.clone(),
-        fix: finding.fix.map(str::to_owned),
-        caused_by: finding.caused_by.clone(),
+        level: if diagnostic.is_fault() { Level::Error } else { Level::Warning },
+        code: diagnostic.code,
+        path: diagnostic.path.clone(),
+        message: diagnostic.message.clone(),
+        fix: diagnostic.fix.as_deref().map(str::to_owned),
+        caused_by: diagnostic.caused_by.clone(),
         file: file_name(file),
         position,
     }
@@ -59,20 +59,20 @@ fn suite(result: &Diagnostics, is_strict: bool) -> TestSuite {
     let mut add = |name: String, file: Option<String>, position, result| {
         cases.push(TestCase { name, file, position, duration: Duration::ZERO, result });
     };
-    for finding in result.faults().chain(result.warnings()) {
-        let found = diagnostic(result, finding);
+    for diagnostic in result.faults().chain(result.warnings()) {
+        let found = for_formats(result, diagnostic);
         let name = match &found.path {
             Some(path) => format!("{} {path}", found.code),
             None => found.code.to_owned(),
         };
-        let shown = if finding.is_fault() || is_strict {
+        let shown = if diagnostic.is_fault() || is_strict {
             TestResult::Failed(found.message.clone(), found.text())
         } else {
             TestResult::Noted(format!("warning: {}", found.text()))
         };
         add(name, found.file, found.position, shown);
     }
-    if result.findings.is_empty() {
+    if result.diagnostics.is_empty() {
         add(String::from("no fault"), file_name(&result.file), None, TestResult::Passed);
     }
     TestSuite { name: result.location.clone(), file: file_name(&result.file), cases }
@@ -104,8 +104,8 @@ fn write_text(result: &Diagnostics, style: Style) {
     }
 }
 
-fn write_fix(finding: &Finding, style: Style) {
-    if let Some(fix) = finding.fix {
+fn write_fix(diagnostic: &ConfigDiagnostic, style: Style) {
+    if let Some(fix) = &diagnostic.fix {
         output::line(&format!("    {} {fix}", style.faint("fix:")));
     }
 }
@@ -116,8 +116,8 @@ fn prefix(position: Option<&FilePosition>) -> String {
 }
 
 fn as_json(result: &Diagnostics) -> Value {
-    let faults: Vec<Value> = result.faults().map(finding_as_json).collect();
-    let warnings: Vec<Value> = result.warnings().map(finding_as_json).collect();
+    let faults: Vec<Value> = result.faults().map(diagnostic_as_json).collect();
+    let warnings: Vec<Value> = result.warnings().map(diagnostic_as_json).collect();
     let mut members = json!({ "location": result.location, "faults": faults, "warnings": warnings });
     if let (Some(effective), Some(members)) = (&result.effective, members.as_object_mut()) {
         members.insert(String::from("effective"), effective.clone());
@@ -125,15 +125,15 @@ fn as_json(result: &Diagnostics) -> Value {
     members
 }
 
-fn finding_as_json(finding: &Finding) -> Value {
+fn diagnostic_as_json(diagnostic: &ConfigDiagnostic) -> Value {
     json!({
-        "code": finding.code,
-        "path": finding.path,
-        "caused_by": finding.caused_by,
-        "message": finding.message,
-        "fix": finding.fix,
-        "file": finding.position.as_ref().map(|(file, _)| file),
-        "line": finding.position.as_ref().map(|(_, position)| position.line),
-        "column": finding.position.as_ref().map(|(_, position)| position.column),
+        "code": diagnostic.code,
+        "path": diagnostic.path,
+        "caused_by": diagnostic.caused_by,
+        "message": diagnostic.message,
+        "fix": diagnostic.fix,
+        "file": diagnostic.position.as_ref().map(|(file, _)| file),
+        "line": diagnostic.position.as_ref().map(|(_, position)| position.line),
+        "column": diagnostic.position.as_ref().map(|(_, position)| position.column),
     })
 }

@@ -1,29 +1,40 @@
 //! Plugin configurations in a configuration of Envoy.
 
+pub(super) mod breakers;
 mod connection_manager;
-mod fields;
+pub(super) mod fields;
 mod hosts;
+mod labels;
 mod routes;
 mod rules;
-
-use std::collections::BTreeSet;
+pub(super) mod tls;
 
 use serde_json::Value;
 
-use crate::plugin::{Host, HostedConfig, fails_open, variables_not_passed};
+use super::diagnostic::{HostCode, HostDiagnostic};
+use super::hosted::{Host, HostedConfig};
+use super::manifests::digest;
+use super::{fails_open, variables_not_passed};
 pub(super) use connection_manager::{ConnectionManager, connection_managers};
-use fields::{field, is_true, list};
+use fields::{field, is_one_of, is_true, list, string};
+pub(super) use labels::missing_labels;
 
 const STRING_VALUE: &str = "google.protobuf.StringValue";
 const WASM_FILTER: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
-/// `FailurePolicy.FAIL_OPEN`.
-const FAIL_OPEN: u64 = 3;
 
 /// The plugin configuration, if `value` is the `typed_config` of a Wasm filter.
-pub(super) fn hosted_config<'a>(value: &'a Value, clusters: Option<&'a BTreeSet<String>>) -> Option<HostedConfig<'a>> {
+pub(super) fn hosted_config(value: &Value) -> Option<HostedConfig<'_>> {
     let filter = filter_config(value)?;
     let text = configuration_of(filter)?;
-    Some(HostedConfig { container: filter, subpath: String::new(), text, host: Host::Envoy(clusters) })
+    let container_path = if value.get("config").is_some() { ".config" } else { ".value.config" };
+    Some(HostedConfig {
+        container: filter,
+        container_path,
+        subpath: String::new(),
+        value_path: format!("{container_path}.configuration.value"),
+        text,
+        host: Host::Envoy,
+    })
 }
 
 /// The `config` of a Wasm filter: `value` is its `typed_config`, as such or as a TypedStruct.
@@ -46,40 +57,38 @@ fn configuration_of(filter: &Value) -> Option<String> {
     }
 }
 
-/// The names of the static clusters; `None` if there may be dynamic ones.
-pub(super) fn cluster_names(document: &Value) -> Option<BTreeSet<String>> {
-    if document.get("dynamic_resources").is_some() {
-        return None;
+/// Diagnostics about settings of the Wasm filter at `at` that this filter depends on.
+pub(super) fn diagnostics(filter: &Value, at: &str, document: &Value) -> Vec<HostDiagnostic> {
+    let mut found = Vec::new();
+    if is_one_of(filter, "failure_policy", &[("FAIL_OPEN", 3)]) {
+        found.push(fails_open(format!("{at}.failure_policy"), "write `failure_policy: FAIL_RELOAD`"));
+    } else if is_true(filter, "fail_open") {
+        found.push(fails_open(format!("{at}.fail_open"), "remove it, and write `failure_policy: FAIL_RELOAD`"));
     }
-    let clusters = document.pointer("/static_resources/clusters")?.as_array()?;
-    Some(clusters.iter().filter_map(|cluster| cluster.get("name")?.as_str().map(str::to_owned)).collect())
-}
-
-/// Warnings for settings in Envoy's configuration that the filter depends on.
-pub(super) fn warnings(filter: &Value, document: &Value, clusters: Option<&BTreeSet<String>>) -> Vec<String> {
-    let mut warnings = Vec::new();
-    // Proto3 JSON may write an enum value as its number.
-    let policy = field(filter, "failure_policy");
-    let is_open = is_true(filter, "fail_open")
-        || policy.is_some_and(|policy| policy.as_str() == Some("FAIL_OPEN") || policy.as_u64() == Some(FAIL_OPEN));
-    if is_open {
-        warnings.push(fails_open());
-    }
-    let variables = field(filter, "vm_config").and_then(|vm| field(vm, "environment_variables"));
+    let machine = field(filter, "vm_config");
+    let variables = machine.and_then(|vm| field(vm, "environment_variables"));
     let is_passed = |name: &str| {
         let listed = variables.map(|variables| list(variables, "host_env_keys")).unwrap_or_default();
         listed.iter().any(|key| key.as_str() == Some(name))
             || variables.and_then(|variables| field(variables, "key_values")?.get(name)).is_some()
     };
-    warnings.extend(variables_not_passed(document, "vm_config.environment_variables", is_passed));
-    let providers = document.get("providers").and_then(Value::as_object).into_iter().flat_map(|all| all.values());
-    for source in providers.chain(document.get("revocations")) {
-        let upstream = source.get("upstream").and_then(Value::as_str);
-        if let (Some(upstream), Some(clusters)) = (upstream, clusters)
-            && !clusters.contains(upstream)
-        {
-            warnings.push(format!("there is no cluster {upstream:?}, which the configuration names as upstream"));
-        }
+    let fix = |name: &str| format!("write `environment_variables: {{host_env_keys: [{name}]}}` into `vm_config`");
+    let path = format!("{at}.vm_config.environment_variables.host_env_keys");
+    found.extend(variables_not_passed(document, &path, is_passed, fix));
+    if let Some(remote) = machine.and_then(|vm| field(vm, "code")).and_then(|code| field(code, "remote")) {
+        let url = field(remote, "http_uri").and_then(|uri| string(uri, "uri")).unwrap_or_default();
+        let remote_at = format!("{at}.vm_config.code.remote");
+        let path = format!("{remote_at}.sha256");
+        found.extend(digest(field(remote, "sha256"), &path, url, &format!("{remote_at}.http_uri.uri")));
     }
-    warnings
+    if is_true(filter, "allow_on_headers_stop_iteration") {
+        found.push(HostDiagnostic::of_host(
+            HostCode::HEADERS_STOP_ITERATION,
+            format!("{at}.allow_on_headers_stop_iteration"),
+            "while a request waits for keys or introspection, Envoy gives its body to the filter in parts, and rejects a body \
+             that is longer than `per_connection_buffer_limit_bytes` with 413",
+            "remove it",
+        ));
+    }
+    found
 }

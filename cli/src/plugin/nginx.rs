@@ -13,30 +13,20 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::document::positions_of_json;
 use crate::failure::Failure;
-use crate::plugin::{HostFault, Plugin, document_of, variables_not_passed};
+use crate::plugin::diagnostic::{HostCode, HostDiagnostic};
+use crate::plugin::source::document_of;
+use crate::plugin::{Plugin, PluginHost, variables_not_passed};
 use locations::Report;
 use scopes::Scopes;
-use syntax::{Directive, Location};
+use syntax::Directive;
 pub(super) use unsupported::faults as unsupported;
 
 /// The longest text that nginx reads between two quotes, in bytes: its buffer has 4096.
 const MAX_TEXT: usize = 4094;
 /// Blocks that only configurations of nginx have.
 const BLOCKS: [&str; 4] = ["events", "http", "wasm", "server"];
-
-impl HostFault {
-    /// A fault of a directive.
-    fn of_host(directive: &str, message: String, location: &Location) -> Self {
-        let position = location.position().map(|position| (location.file().to_owned(), position));
-        Self { path: directive.to_owned(), message, position }
-    }
-
-    /// A fault of the plugin's configuration.
-    fn of_configuration(path: &str, message: &str) -> Self {
-        Self { path: path.to_owned(), message: message.to_owned(), position: None }
-    }
-}
 
 /// Whether a text is a configuration of nginx: it has one of nginx's blocks, or `proxy_wasm`.
 pub(super) fn is_nginx(text: &str) -> bool {
@@ -60,7 +50,7 @@ pub(super) fn plugins_in(path: &Path, text: &str) -> Result<Vec<Plugin>, Failure
     for filter in &filters {
         let known = plugins.iter_mut().find(|plugin| plugin.text == filter.argument(1));
         match known {
-            Some(plugin) => plugin.host_faults.extend(text_too_long(filter)),
+            Some(plugin) => plugin.diagnostics.extend(text_too_long(filter)),
             None => plugins.push(plugin(filter, &name, &file)),
         }
     }
@@ -68,10 +58,10 @@ pub(super) fn plugins_in(path: &Path, text: &str) -> Result<Vec<Plugin>, Failure
     if let Some(first) = plugins.first_mut() {
         let documents: Vec<Value> = filters.iter().map(|filter| document_of(filter.argument(1))).collect();
         let mut report = Report::default();
-        first.host_faults.extend(settings::check_wasm(&file, &scopes, &filters, &documents, &mut report));
-        first.host_faults.extend(settings::check_http(&scopes, &mut report));
+        first.diagnostics.extend(settings::check_wasm(&file, &scopes, &filters, &documents, &mut report));
+        first.diagnostics.extend(settings::check_http(&scopes, &mut report));
         locations::warn(&scopes, &mut report);
-        first.warnings.extend(report.warnings);
+        first.diagnostics.extend(report.warnings);
     }
     Ok(plugins)
 }
@@ -79,7 +69,8 @@ pub(super) fn plugins_in(path: &Path, text: &str) -> Result<Vec<Plugin>, Failure
 fn plugin(filter: &Directive, name: &str, file: &[Directive]) -> Plugin {
     let text = filter.argument(1).to_owned();
     let document = document_of(&text);
-    let mut warnings = unsupported::warnings(&document);
+    let mut diagnostics: Vec<HostDiagnostic> = text_too_long(filter).into_iter().collect();
+    diagnostics.extend(unsupported::warnings(&document));
     // An included file does not show the directives of the main block.
     if file.iter().any(|directive| directive.is("events") || directive.is("http")) {
         let is_passed = |variable: &str| {
@@ -87,33 +78,36 @@ fn plugin(filter: &Directive, name: &str, file: &[Directive]) -> Plugin {
                 directive.is("env") && directive.argument(0).split('=').next().unwrap_or_default() == variable
             })
         };
-        warnings.extend(variables_not_passed(&document, "the `env` directives of nginx", is_passed));
+        let fix = |variable: &str| format!("write `env {variable};` at the top of nginx.conf");
+        let missing = variables_not_passed(&document, "env", is_passed, fix);
+        diagnostics.extend(missing.into_iter().map(|warning| warning.with_position(filter.file_position())));
     }
     let location = filter.location();
+    let origin = filter.arguments.get(1).unwrap_or(&filter.name).origin();
     Plugin {
         location: format!("{location}: {} {}", filter.name.value, filter.argument(0)),
-        origin: filter.arguments.get(1).unwrap_or(&filter.name).origin(),
+        positions: positions_of_json(&text).map(|position| origin.position(position)),
+        origin,
         included_file: (location.file() != name).then(|| location.file().to_owned()),
-        warnings,
-        host_faults: text_too_long(filter).into_iter().collect(),
-        is_in_nginx: true,
+        diagnostics,
+        host: PluginHost::Nginx,
         document,
         text,
     }
 }
 
-fn text_too_long(filter: &Directive) -> Option<HostFault> {
+fn text_too_long(filter: &Directive) -> Option<HostDiagnostic> {
     let text = filter.arguments.get(1)?;
     let length = text.written_length();
     (length > MAX_TEXT).then(|| {
-        HostFault::of_host(
+        let position = text.location.position().map(|position| (text.location.file().to_owned(), position));
+        HostDiagnostic::of_host(
+            HostCode::NGINX_TEXT_TOO_LONG,
             "proxy_wasm",
-            format!(
-                "the text has {length} bytes, and nginx reads at most {MAX_TEXT}; write the JSON without spaces, or remove \
-                 what is default"
-            ),
-            &text.location,
+            format!("the text has {length} bytes, and nginx reads at most {MAX_TEXT}"),
+            "write the JSON without spaces, or remove what is default",
         )
+        .with_position(position)
     })
 }
 

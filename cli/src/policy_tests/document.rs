@@ -5,8 +5,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+use serde_path_to_error::Segment;
 
+use crate::document::{self, Document};
 use crate::failure::Failure;
+use crate::positions::{Position, Positions, member_path};
 
 /// Time claims, which may be relative to now.
 pub const TIME_CLAIMS: [&str; 4] = ["exp", "iat", "nbf", "auth_time"];
@@ -142,10 +145,11 @@ fn double_option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Op
 }
 
 impl Suite {
-    /// Reads the cases, or returns all their faults.
-    pub fn read(path: &Path, text: &str) -> Result<Self, Failure> {
+    /// Reads the cases and their positions, or returns all their faults.
+    pub fn read(path: &Path) -> Result<(Self, Positions), Failure> {
+        let document = document::read_one(path)?;
         let suite: Self =
-            yaml_serde::from_str(text).map_err(|error| Failure::of_file(path, with_suggestion(&error.to_string())))?;
+            serde_path_to_error::deserialize(&document.value).map_err(|error| fault(path, &document, &error))?;
         let mut faults = Vec::new();
         if suite.cases.is_empty() {
             faults.push(String::from("no cases"));
@@ -164,7 +168,7 @@ impl Suite {
             }
         }
         reported(path, faults)?;
-        Ok(suite)
+        Ok((suite, document.positions))
     }
 
     /// Rejects expectations that no decision can meet: an unknown reason, or a rule that the policy does not have.
@@ -189,6 +193,18 @@ impl Suite {
         }
         reported(path, faults)
     }
+}
+
+/// The fault of a value of another type, with its path and position.
+fn fault(path: &Path, document: &Document, error: &serde_path_to_error::Error<serde_json::Error>) -> Failure {
+    let at = error.path().iter().fold(String::from("$"), |at, segment| match segment {
+        Segment::Seq { index } => format!("{at}[{index}]"),
+        Segment::Map { key } => member_path(&at, key),
+        Segment::Enum { .. } | Segment::Unknown => at,
+    });
+    let position = document.positions.find(&at);
+    let position = position.map(|Position { line, column }| format!("{line}:{column}: ")).unwrap_or_default();
+    Failure(format!("{}:{position}{at}: {}", path.display(), with_suggestion(&error.inner().to_string())))
 }
 
 fn reported(path: &Path, faults: Vec<String>) -> Result<(), Failure> {

@@ -12,14 +12,9 @@ fn every_example_has_no_fault_as_plugin_json_and_in_its_envoy_yaml() {
         for file in ["plugin.json", "envoy.yaml"] {
             let path = format!("examples/{name}/{file}");
             let found = run(&["check", "--assume-env", "--strict", &path]);
-            let has_warnings = found.stdout.contains("warning:");
-            assert!(found.status == i32::from(has_warnings), "{path}: {}", found.transcript());
-            let all = found.stdout.matches("warning: [").count();
-            assert_eq!(found.stdout.matches("warning: [host_setting]").count(), all, "{path}: {}", found.transcript());
+            assert_eq!(found.status, 0, "{path}: {}", found.transcript());
             assert!(found.stdout.contains("no fault"), "{path}: {}", found.transcript());
-            // A warning about Envoy's configuration starts with its path.
-            assert!(!found.stdout.contains("warning: [host_setting] $."), "{path}: {}", found.transcript());
-            assert_eq!(run(&["check", "--assume-env", &path]).status, 0, "{path}");
+            assert!(!found.stdout.contains("warning:"), "{path}: {}", found.transcript());
         }
     }
 }
@@ -89,7 +84,7 @@ fn line_and_column_in_an_envoy_yaml_are_those_of_the_file() {
 }
 
 #[test]
-fn envoy_settings_that_break_the_plugin_are_warnings() {
+fn envoy_settings_that_break_the_plugin_are_faults_and_warnings() {
     let yaml = fs::read_to_string(root().join("examples/okta/envoy.yaml")).unwrap();
     let secret = "\"upstream\": \"okta\", \"introspection\": { \"client_id\": \"a\", \"client_secret\": { \"env\": \"OKTA_SECRET\" } }";
     let weak = yaml
@@ -97,13 +92,67 @@ fn envoy_settings_that_break_the_plugin_are_warnings() {
         .replace("\"upstream\": \"okta\"", secret)
         .replace("- name: okta\n    type", "- name: other\n    type");
     let found = run_with_input(&["check", "--assume-env", "-"], &weak);
-    assert_eq!(found.status, 0, "{}", found.transcript());
+    assert_eq!(found.status, 1, "{}", found.transcript());
     for said in ["fails open", "OKTA_SECRET is not in", "no cluster \"okta\""] {
         assert!(found.stdout.contains(said), "{said}: {}", found.transcript());
     }
-    assert_eq!(run_with_input(&["check", "--assume-env", "--strict", "-"], &weak).status, 1);
-    assert_eq!(run_with_input(&["check", "-"], &weak).status, 1, "the secret is not there");
+    let line = |text: &str| 1 + weak.lines().position(|line| line.contains(text)).unwrap();
+    for text in ["FAIL_OPEN", "\"upstream\""] {
+        assert!(found.stdout.contains(&format!("  -:{}:", line(text))), "{text}: {}", found.transcript());
+    }
+    let unpassed = yaml.replace("\"upstream\": \"okta\"", secret);
+    assert_eq!(run_with_input(&["check", "--assume-env", "-"], &unpassed).status, 0);
+    assert_eq!(run_with_input(&["check", "--assume-env", "--strict", "-"], &unpassed).status, 1);
+    assert_eq!(run_with_input(&["check", "-"], &unpassed).status, 1, "the secret is not there");
 }
+
+#[test]
+fn every_file_that_ships_has_no_fault_but_the_digest_of_the_release() {
+    for file in
+        ["envoy/envoy.yaml", "envoy/dynamic/filter.yaml", "envoy/dynamic/listeners.yaml", "deploy/nginx/nginx.conf"]
+    {
+        let found = run(&["check", "--assume-env", "--strict", file]);
+        let is_skipped = file.ends_with("listeners.yaml");
+        assert_eq!(found.status, if is_skipped { 2 } else { 0 }, "{file}: {}", found.transcript());
+    }
+    let dynamic = ["envoy", "listeners", "clusters", "filter"].map(|name| format!("envoy/dynamic/{name}.yaml"));
+    let files: Vec<&str> = ["check", "--strict"].into_iter().chain(dynamic.iter().map(String::as_str)).collect();
+    let found = run(&files);
+    assert_eq!(found.status, 0, "{}", found.transcript());
+    for folder in ["deploy/istio", "deploy/envoy-gateway", "deploy/kong"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if !name.ends_with(".yaml") {
+                continue;
+            }
+            let found = run(&["check", "--assume-env", "--format", "json", &format!("{folder}/{name}")]);
+            if found.status == 2 {
+                assert!(
+                    found.stderr.contains("no okta-proxy-wasm plugin in this file"),
+                    "{name}: {}",
+                    found.transcript()
+                );
+                continue;
+            }
+            for fault in found.json()["configurations"][0]["faults"].as_array().unwrap() {
+                assert_eq!(fault["code"], "placeholder_digest", "{name}: {fault}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_missing_configuration_has_the_position_of_its_object() {
+    let istio = "kind: X\n---\nkind: WasmPlugin\nspec:\n  url: file:///okta_proxy_wasm.wasm\n  phase: AUTHN\n";
+    let envoy = "static_resources: {}\nx:\n  \"@type\": envoy.extensions.filters.http.wasm.v3.Wasm\n  config:\n    name: okta_proxy_wasm\n    configuration:\n      \"@type\": type.googleapis.com/google.protobuf.Struct\n      value: {a: 1}\n";
+    for (text, line) in [(istio, 4), (envoy, 8)] {
+        let found = run_with_input(&["check", "-"], text);
+        assert!(found.stdout.contains(&format!("  -:{line}:")), "{}", found.transcript());
+    }
+}
+
+const PLACEHOLDER: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+const DIGEST: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
 #[test]
 fn istio_and_envoy_gateway_objects_are_read_as_they_are_applied() {
@@ -117,13 +166,21 @@ fn istio_and_envoy_gateway_objects_are_read_as_they_are_applied() {
         ("envoy-gateway/introspection.yaml", "$.spec.wasm[0].config"),
     ] {
         let path = format!("deploy/{file}");
-        let found = run(&["check", "--assume-env", "--strict", &path]);
+        // `make package` writes the digest of the release.
+        let found = run(&["check", "--assume-env", "--format", "json", &path]);
+        let found = &found.json()["configurations"][0];
+        assert_eq!(found["faults"].as_array().unwrap().len(), 1, "{path}: {found}");
+        assert_eq!(found["faults"][0]["code"], "placeholder_digest", "{path}: {found}");
+        let yaml = fs::read_to_string(root().join(&path)).unwrap().replace(PLACEHOLDER, DIGEST);
+        let found = run_with_input(&["check", "--assume-env", "--strict", "-"], &yaml);
         assert_eq!(found.status, 0, "{path}: {}", found.transcript());
         assert!(found.stdout.contains(place) && found.stdout.contains("no fault"), "{path}: {}", found.transcript());
-        let yaml = fs::read_to_string(root().join(&path)).unwrap();
-        let broken = run_with_input(&["check", "--assume-env", "-"], &yaml.replacen("audiences:", "audience:", 1));
+        let misspelt = yaml.replacen("audiences:", "audience:", 1);
+        let broken = run_with_input(&["check", "--assume-env", "-"], &misspelt);
         assert_eq!(broken.status, 1, "{path}: {}", broken.transcript());
         assert!(broken.stdout.contains("did you mean `audiences`?"), "{path}: {}", broken.transcript());
+        let line = 1 + misspelt.lines().position(|line| line.contains("audience:")).unwrap();
+        assert!(broken.stdout.contains(&format!("  -:{line}:")), "{path}: {}", broken.transcript());
         let weak = yaml
             .replace("FAIL_RELOAD", "FAIL_OPEN")
             .replace("failOpen: false", "failOpen: true")
@@ -132,11 +189,12 @@ fn istio_and_envoy_gateway_objects_are_read_as_they_are_applied() {
             .replace("hostKeys: [OKTA_CLIENT_SECRET]", "hostKeys: []")
             .replace("sha256:", "tag:");
         let found = run_with_input(&["check", "--assume-env", "-"], &weak);
-        let mut all = vec!["fails open", "no `sha256` pins"];
+        let mut all = vec!["no `sha256` pins"];
         all.extend(path.contains("istio/").then_some("phase: AUTHN"));
         all.extend(path.contains("introspection").then_some("OKTA_CLIENT_SECRET is not in"));
         assert_eq!(found.stdout.matches("warning:").count(), all.len(), "{path}: {}", found.transcript());
-        for said in all {
+        assert!(found.stdout.contains("1 fault"), "{path}: {}", found.transcript());
+        for said in all.into_iter().chain(["fails open"]) {
             assert!(found.stdout.contains(said), "{path}: {said}: {}", found.transcript());
         }
     }
@@ -144,7 +202,7 @@ fn istio_and_envoy_gateway_objects_are_read_as_they_are_applied() {
 
 #[test]
 fn object_without_a_configuration_is_empty_and_unrelated_objects_are_ignored() {
-    let ours = "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nspec: {phase: AUTHN, url: 'oci://ghcr.io/acme/okta-proxy-wasm@sha256:0'}";
+    let ours = &"apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nspec: {phase: AUTHN, url: 'oci://ghcr.io/acme/okta-proxy-wasm@sha256:DIGEST'}".replace("DIGEST", DIGEST);
     let found = run_with_input(&["check", "-"], ours);
     assert_eq!(found.status, 1, "{}", found.transcript());
     assert!(found.stdout.contains("1 fault"), "{}", found.transcript());
@@ -162,11 +220,7 @@ fn kong_filter_chain_holds_a_string_or_an_object() {
         let found = run_with_input(&["check", "-"], &chain);
         assert_eq!(found.status, i32::from(!is_right), "{written}: {}", found.transcript());
         assert!(found.stdout.contains("$.services[0].filter_chains[0].filters[0].config"), "{}", found.transcript());
-        assert!(
-            found.stdout.contains("warning: [host_setting] the module was not run in Kong"),
-            "{}",
-            found.transcript()
-        );
+        assert!(found.stdout.contains(".config: the module was not run in Kong"), "{}", found.transcript());
     }
 }
 

@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 
 use crate::tool::{root, run_with_input};
 
-const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
-const PLACE: &str = "$.static_resources.listeners[0].filter_chains[0].filters[0].typed_config";
+pub(crate) const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+pub(crate) const PLACE: &str = "$.static_resources.listeners[0].filter_chains[0].filters[0].typed_config";
 
 fn typed(kind: &str) -> Value {
     json!({ "@type": format!("type.googleapis.com/envoy.extensions.filters.http.{kind}") })
 }
 
 /// A configuration with rules by path and by host.
-fn plugin() -> Value {
+pub(crate) fn plugin() -> Value {
     json!({
         "providers": { "okta": { "okta": { "domain": "acme.okta.com" }, "audiences": ["a"], "upstream": "okta" } },
         "rules": [
@@ -26,7 +26,7 @@ fn plugin() -> Value {
 }
 
 /// A listener without warnings.
-fn bootstrap(plugin: &Value) -> Value {
+pub(crate) fn bootstrap(plugin: &Value) -> Value {
     let ours = json!({ "name": "okta", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
         "config": { "failure_policy": "FAIL_RELOAD", "configuration": {
@@ -50,29 +50,54 @@ fn bootstrap(plugin: &Value) -> Value {
     });
     let listener = json!({ "name": "public", "filter_chains": [{ "filters": [
         { "name": "http", "typed_config": manager }] }] });
-    json!({ "static_resources": { "listeners": [listener], "clusters": [{ "name": "okta" }] } })
+    let labels = ["verdict", "reason", "outcome", "result", "verifier", "rule", "provider"];
+    let tags: Vec<Value> = labels
+        .iter()
+        .map(|label| json!({ "tag_name": label, "regex": format!("^wasmcustom\\.okta_proxy_wasm.*(\\.{label}\\.(\\w+))") }))
+        .collect();
+    json!({
+        "static_resources": { "listeners": [listener], "clusters": [issuer_cluster()] },
+        "stats_config": { "stats_tags": tags },
+    })
 }
 
-fn warnings(bootstrap: &Value) -> Vec<String> {
-    let found = run_with_input(&["check", "--format", "json", "-"], &bootstrap.to_string());
-    assert_eq!(found.status, 0, "{}", found.transcript());
+/// The cluster of the issuer, which verifies its certificate.
+fn issuer_cluster() -> Value {
+    json!({ "name": "okta", "transport_socket": { "name": "tls", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        "sni": "acme.okta.com",
+        "common_tls_context": { "validation_context": {
+            "trusted_ca": { "filename": "/etc/ssl/certs/ca-certificates.crt" },
+            "match_typed_subject_alt_names": [{ "san_type": "DNS", "matcher": { "exact": "acme.okta.com" } }] } } } } })
+}
+
+/// The faults or warnings of a document: code, and path, message and fix.
+pub(crate) fn diagnostics(document: &Value, kind: &str) -> Vec<(String, String)> {
+    let found = run_with_input(&["check", "--assume-env", "--format", "json", "-"], &document.to_string());
     let configurations = found.json()["configurations"].as_array().unwrap().clone();
-    let all = configurations.iter().flat_map(|found| found["warnings"].as_array().unwrap().clone());
-    all.map(|warning| {
-        assert_eq!(warning["code"], "host_setting", "{warning}");
-        warning["message"].as_str().unwrap().to_owned()
+    let all = configurations.iter().flat_map(|found| found[kind].as_array().unwrap().clone());
+    let text = |one: &Value, name: &str| one[name].as_str().unwrap_or_default().to_owned();
+    all.map(|one| {
+        let is_of_host = !["unknown_field", "missing_field"].contains(&one["code"].as_str().unwrap());
+        assert!(one["line"].is_u64() && (one["fix"].is_string() || !is_of_host), "{one}");
+        (text(&one, "code"), format!("{}: {}; {}", text(&one, "path"), text(&one, "message"), text(&one, "fix")))
     })
     .collect()
 }
 
+fn warnings(bootstrap: &Value) -> Vec<String> {
+    assert_eq!(diagnostics(bootstrap, "faults"), Vec::new());
+    diagnostics(bootstrap, "warnings").into_iter().map(|(_, text)| text).collect()
+}
+
 /// Sets `value` at `pointer` below the connection manager; members of objects are merged.
-fn changed(pointer: &str, value: Value) -> Value {
+pub(crate) fn changed(pointer: &str, value: Value) -> Value {
     let mut changed = bootstrap(&plugin());
     put(&mut changed, &format!("{MANAGER}{pointer}"), value);
     changed
 }
 
-fn put(document: &mut Value, pointer: &str, value: Value) {
+pub(crate) fn put(document: &mut Value, pointer: &str, value: Value) {
     let place = document.pointer_mut(pointer).unwrap_or_else(|| panic!("nothing is at {pointer}"));
     match (place, value) {
         (Value::Object(members), Value::Object(more)) => members.extend(more),
@@ -82,8 +107,19 @@ fn put(document: &mut Value, pointer: &str, value: Value) {
 
 /// One warning, which starts with the path and contains each of the strings.
 fn assert_warns(bootstrap: &Value, place: &str, texts: &[&str]) {
-    let found = warnings(bootstrap);
-    let [warning] = found.as_slice() else { panic!("{} warnings for {place}: {found:#?}", found.len()) };
+    assert_one(&warnings(bootstrap), place, texts);
+}
+
+/// One fault, which has the code, starts with the path and contains each of the strings; and no warning.
+fn assert_fault(document: &Value, code: &str, place: &str, texts: &[&str]) {
+    let (codes, faults): (Vec<String>, Vec<String>) = diagnostics(document, "faults").into_iter().unzip();
+    assert_one(&faults, place, texts);
+    assert_eq!(codes, [code]);
+    assert_eq!(diagnostics(document, "warnings"), Vec::new());
+}
+
+fn assert_one(found: &[String], place: &str, texts: &[&str]) {
+    let [warning] = found else { panic!("{} for {place}: {found:#?}", found.len()) };
     assert!(warning.starts_with(&format!("{place}: ")), "not at {place}: {warning}");
     for text in texts {
         assert!(warning.contains(text), "{text:?} is not in: {warning}");
@@ -329,7 +365,8 @@ fn neighbouring_filter_that_weakens_this_one_is_a_warning() {
     assert_warns(&filters(&[filter("router.v3.Router")], &[], json!({})), &at(0), &["before they are checked"]);
     assert_warns(&filters(&[], from_ref(&transcoder), json!({})), &at(1), &["two names", "/package.Service/Method"]);
     assert_eq!(warnings(&filters(&[transcoder], &[cache], json!({}))), Vec::<String>::new());
-    assert_warns(&filters(&[], &[], json!({ "disabled": true })), &format!("{}.disabled", at(0)), &["remove it"]);
+    let disabled = filters(&[], &[], json!({ "disabled": true }));
+    assert_fault(&disabled, "filter_disabled", &format!("{}.disabled", at(0)), &["remove it"]);
     assert_warns(&filters(&[], &[], json!({ "isOptional": true })), &format!("{}.is_optional", at(0)), &["remove it"]);
 
     // An upgrade's own list of filters.
@@ -365,17 +402,23 @@ fn a_connection_manager_without_the_filter_is_a_warning() {
 }
 
 #[test]
-fn every_spelling_of_failing_open_is_a_warning() {
+fn every_spelling_of_failing_open_is_a_fault() {
     let config = "/http_filters/0/typed_config/config";
     for open in [
         json!({ "failure_policy": "FAIL_OPEN" }),
         json!({ "failure_policy": null, "failurePolicy": "FAIL_OPEN" }),
         json!({ "failure_policy": 3 }),
+        json!({ "failure_policy": null, "fail_open": "yes" }),
         json!({ "failure_policy": null, "fail_open": true }),
         json!({ "failure_policy": null, "failOpen": true }),
     ] {
-        let found = warnings(&changed(config, open.clone()));
-        assert!(found.len() == 1 && found[0].contains("fails open"), "{open}: {found:#?}");
+        let written = if open.to_string().contains("ail_open\":") || open.get("failOpen").is_some() {
+            "fail_open"
+        } else {
+            "failure_policy"
+        };
+        let place = format!("{PLACE}.http_filters[0].typed_config.config.{written}");
+        assert_fault(&changed(config, open), "fails_open", &place, &["fails open", "FAIL_RELOAD"]);
     }
 }
 
@@ -384,14 +427,19 @@ fn manifest_with_ports_or_routes_without_the_filter_is_a_warning() {
     let manifest = |file: &str| fs::read_to_string(root().join("deploy").join(file)).unwrap();
     let extension = manifest("envoy-gateway/extension-policy.yaml");
     let istio = manifest("istio/wasm-plugin.yaml");
-    for (changed, path) in [
-        (extension.replace("kind: Gateway,", "kind: HTTPRoute,"), "$.spec.targetRefs"),
-        (extension.replace("name: api}", "name: api, sectionName: https}"), "$.spec.targetRefs"),
-        (istio.replace("  phase: AUTHN", "  match: [{ports: [{number: 443}]}]\n  phase: AUTHN"), "$.spec.match"),
+    let part = "target_is_part_of_gateway";
+    for (changed, code, path) in [
+        (extension.replace("kind: Gateway,", "kind: HTTPRoute,"), part, "$.spec.targetRefs"),
+        (extension.replace("name: api}", "name: api, sectionName: https}"), part, "$.spec.targetRefs"),
+        (
+            istio.replace("  phase: AUTHN", "  match: [{ports: [{number: 443}]}]\n  phase: AUTHN"),
+            "match_excludes_requests",
+            "$.spec.match",
+        ),
     ] {
         let found = run_with_input(&["check", "--assume-env", "-"], &changed);
         assert_eq!(found.stdout.matches("warning:").count(), 1, "{}", found.transcript());
-        assert!(found.stdout.contains(&format!("warning: [host_setting] {path}: ")), "{}", found.transcript());
+        assert!(found.stdout.contains(&format!("warning: [{code}] {path}: ")), "{}", found.transcript());
     }
 }
 

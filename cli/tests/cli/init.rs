@@ -42,8 +42,12 @@ fn files_of_each_host_name_the_answers_and_pass_their_policy_tests() {
                 assert!(!text.contains(placeholder), "{host} {file}: {placeholder}");
             }
         }
+        // The digest of the release is to be written by hand.
         let checked = run(&["check", directory.path().join(files[0]).to_str().unwrap()]);
-        assert_eq!(checked.status, 0, "{}", checked.transcript());
+        assert_eq!(checked.status, i32::from(host != "envoy"), "{}", checked.transcript());
+        let expected = if host == "envoy" { "no fault" } else { "1 fault" };
+        assert!(checked.stdout.contains(expected), "{}", checked.transcript());
+        assert_eq!(checked.stdout.contains("is not the SHA-256 digest"), host != "envoy", "{}", checked.transcript());
     }
 }
 

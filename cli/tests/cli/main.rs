@@ -20,6 +20,8 @@ mod formats;
 mod github_action;
 mod import;
 mod init;
+mod inputs;
+mod issuer_clusters;
 mod man;
 mod matrix;
 mod nginx;

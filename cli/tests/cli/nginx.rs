@@ -278,7 +278,8 @@ fn a_key_that_nginx_cannot_sign_with_is_a_fault() {
     fs::write(&variables, format!("KEY=\"{}\"\n", key.trim().replace('\n', "\\n"))).unwrap();
     let found = run_with_input(&["check", "--env-file", variables.to_str().unwrap(), "-"], &text);
     assert_eq!(found.status, 1, "{}", found.transcript());
-    let fault = "$.providers.okta.introspection.private_key: nginx does not sign with an RSA key; use a P-256 key";
+    let fault =
+        "$.providers.okta.introspection.private_key: nginx does not sign with an RSA key\n    fix: use a P-256 key";
     assert!(found.stdout.contains(fault), "{}", found.transcript());
     // The assumed key is of P-256.
     assert_eq!(run_with_input(&["check", "--assume-env", "--strict", "-"], &text).status, 0);

@@ -19,7 +19,7 @@ fn version_names_the_commit_and_the_schema_of_the_release() {
     assert_eq!(found.status, 0, "{}", found.transcript());
     let json = found.json();
     assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(json["configuration_schema_sha256"], recorded("okta_proxy_wasm.schema.json"));
+    assert_eq!(json["configuration_schema_sha256"], recorded("okta-proxy-wasm.schema.json"));
     assert_eq!(json["module"], json!(null));
     if let Some(commit) = json["commit"].as_str() {
         let digits = commit.strip_suffix("-dirty").unwrap_or(commit);

@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-use super::fields::{field, is_true, is_type, list, string};
+use super::fields::{field, is_one_of, is_true, is_type, list, string};
 use super::rules::RuleSet;
 use super::{filter_config, hosts, routes};
+use crate::plugin::diagnostic::{HostCode, HostDiagnostic};
 use crate::plugin::visit;
 
 const MANAGER: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
@@ -39,22 +40,23 @@ impl ConnectionManager<'_> {
     }
 
     /// The warning for a connection manager without this filter, unless it only redirects or responds itself.
-    pub(in crate::plugin) fn unprotected(&self) -> Option<String> {
+    pub(in crate::plugin) fn unprotected(&self) -> Option<HostDiagnostic> {
         let mut forwards = ["rds", "scoped_routes"].iter().any(|name| field(self.written, name).is_some());
         visit(self.written, "$", &mut |_, value| {
             forwards |= field(value, "match").is_some_and(Value::is_object) && field(value, "route").is_some();
         });
-        let location = &self.location;
         forwards.then(|| {
-            format!(
-                "{location}.http_filters: okta-proxy-wasm is not in this list, and every request that arrives here is \
-                 forwarded without a check; add the filter, or remove the routes"
+            HostDiagnostic::of_host(
+                HostCode::LISTENER_WITHOUT_FILTER,
+                format!("{}.http_filters", self.location),
+                "okta-proxy-wasm is not in this list, and every request that arrives here is forwarded without a check",
+                "add the filter, or remove the routes",
             )
         })
     }
 
-    /// Warnings for the plugin with its configuration at `at`.
-    pub(in crate::plugin) fn warnings(&self, at: &str, document: &Value) -> Vec<String> {
+    /// Diagnostics for the plugin with its configuration at `at`.
+    pub(in crate::plugin) fn diagnostics(&self, at: &str, document: &Value) -> Vec<HostDiagnostic> {
         let rules = RuleSet::of(document);
         let mut warnings = self.options(&rules);
         let is_of_upgrade = ["upgrade_configs", "upgradeConfigs"]
@@ -71,34 +73,38 @@ impl ConnectionManager<'_> {
     }
 
     /// Settings whose defaults let the filter and the backend interpret one request differently.
-    fn options(&self, rules: &RuleSet<'_>) -> Vec<String> {
+    fn options(&self, rules: &RuleSet<'_>) -> Vec<HostDiagnostic> {
         let mut warnings = Vec::new();
-        let mut warn = |name: &str, reason: &str, write: &str| {
-            warnings.push(format!("{}.{name}: {reason}; write `{write}`", self.location));
+        let mut warn = |code: HostCode, name: &str, reason: &str, write: &str| {
+            let path = format!("{}.{name}", self.location);
+            warnings.push(HostDiagnostic::of_host(code, path, reason, format!("write `{write}`")));
         };
         if !is_true(self.written, "use_remote_address") {
             let reason = "not `true`, so a client chooses its own address (`source.address`) and request id";
-            warn("use_remote_address", reason, "use_remote_address: true");
+            warn(HostCode::USE_REMOTE_ADDRESS, "use_remote_address", reason, "use_remote_address: true");
         }
         let common = field(self.written, "common_http_protocol_options");
-        let underscores = common.and_then(|common| string(common, "headers_with_underscores_action"));
-        if !matches!(underscores, Some("DROP_HEADER" | "REJECT_REQUEST")) {
+        let safe = [("REJECT_REQUEST", 1), ("DROP_HEADER", 2)];
+        if !common.is_some_and(|common| is_one_of(common, "headers_with_underscores_action", &safe)) {
             warn(
+                HostCode::UNDERSCORES_IN_HEADERS,
                 "common_http_protocol_options.headers_with_underscores_action",
                 "headers such as `x_user_id` are forwarded, which CGI, WSGI and PHP backends read as `x-user-id`",
                 "headers_with_underscores_action: DROP_HEADER",
             );
         }
         if !rules.is_empty() {
-            for name in ["normalize_path", "merge_slashes"] {
+            let codes = [(HostCode::NORMALIZE_PATH, "normalize_path"), (HostCode::MERGE_SLASHES, "merge_slashes")];
+            for (code, name) in codes {
                 if !is_true(self.written, name) {
                     let reason = "not `true`, so the backend receives another path than the rules evaluate";
-                    warn(name, reason, &format!("{name}: true"));
+                    warn(code, name, reason, &format!("{name}: true"));
                 }
             }
-            let escaped = string(self.written, "path_with_escaped_slashes_action");
-            if !matches!(escaped, Some("REJECT_REQUEST" | "UNESCAPE_AND_REDIRECT" | "UNESCAPE_AND_FORWARD")) {
+            let safe = [("REJECT_REQUEST", 2), ("UNESCAPE_AND_REDIRECT", 3), ("UNESCAPE_AND_FORWARD", 4)];
+            if !is_one_of(self.written, "path_with_escaped_slashes_action", &safe) {
                 warn(
+                    HostCode::ESCAPED_SLASHES,
                     "path_with_escaped_slashes_action",
                     "`%2f` and `%5c` stay in the path, which some backends read as slashes",
                     "path_with_escaped_slashes_action: REJECT_REQUEST",
@@ -109,15 +115,17 @@ impl ConnectionManager<'_> {
     }
 
     /// An upgrade with its own list of filters does not run those of `http_filters`.
-    fn upgrades(&self) -> Vec<String> {
+    fn upgrades(&self) -> Vec<HostDiagnostic> {
         let lacks_ours = |(index, upgrade): (usize, &Value)| {
             let filters = list(upgrade, "filters");
             let is_wasm = |filter: &Value| field(filter, "typed_config").and_then(filter_config).is_some();
             (!filters.is_empty() && !filters.iter().any(is_wasm)).then(|| {
-                format!(
-                    "{}.upgrade_configs[{index}].filters: requests that ask for this upgrade run these filters in place \
-                     of `http_filters`, and are forwarded without a check; remove the list, or add the filter to it",
-                    self.location
+                HostDiagnostic::of_host(
+                    HostCode::UPGRADE_WITHOUT_FILTER,
+                    format!("{}.upgrade_configs[{index}].filters", self.location),
+                    "requests that ask for this upgrade run these filters in place of `http_filters`, and are forwarded \
+                     without a check",
+                    "remove the list, or add the filter to it",
                 )
             })
         };
@@ -133,58 +141,66 @@ impl ConnectionManager<'_> {
         Some((number, list(self.written, "http_filters").get(number)?))
     }
 
-    /// Warnings about the filter's entry and about filters before and after it.
-    fn filters(&self, at: &str, rules: &RuleSet<'_>) -> Vec<String> {
-        let mut warnings = Vec::new();
+    /// Diagnostics about the filter's entry and about filters before and after it.
+    fn filters(&self, at: &str, rules: &RuleSet<'_>) -> Vec<HostDiagnostic> {
+        let mut found = Vec::new();
         let Some((number, ours)) = self.filter_at(at) else {
-            return vec![format!(
-                "{at}: the filter is not in the `http_filters` of its connection manager and runs only where \
-                 another setting enables it; add it to {}.http_filters",
-                self.location
+            return vec![HostDiagnostic::of_host(
+                HostCode::FILTER_NOT_IN_LIST,
+                at,
+                "the filter is not in the `http_filters` of its connection manager and runs only where another setting \
+                 enables it",
+                format!("add it to {}.http_filters", self.location),
             )];
         };
         let location = |number: usize| format!("{}.http_filters[{number}]", self.location);
         if is_true(ours, "disabled") {
-            warnings.push(format!(
-                "{}.disabled: a route that does not enable the filter forwards requests without a check; remove it",
-                location(number)
+            found.push(HostDiagnostic::of_host(
+                HostCode::FILTER_DISABLED,
+                format!("{}.disabled", location(number)),
+                "a route that does not enable the filter forwards requests without a check",
+                "remove it",
             ));
         }
         if is_true(ours, "is_optional") {
-            warnings.push(format!(
-                "{}.is_optional: an Envoy without WebAssembly ignores the filter and forwards every request; remove it",
-                location(number)
+            found.push(HostDiagnostic::of_host(
+                HostCode::FILTER_OPTIONAL,
+                format!("{}.is_optional", location(number)),
+                "an Envoy without WebAssembly ignores the filter and forwards every request",
+                "remove it",
             ));
         }
         let is_nested =
             !["typed_config", "typedConfig"].iter().any(|name| at == format!("{}.{name}", location(number)));
         if is_nested && field(ours, "config_discovery").is_none() {
-            warnings.push(format!(
-                "{at}: the filter is nested in another filter, which decides whether it runs; give it an entry of \
-                 its own in {}.http_filters",
-                self.location
+            found.push(HostDiagnostic::of_host(
+                HostCode::FILTER_NESTED,
+                at,
+                "the filter is nested in another filter, which decides whether it runs",
+                format!("give it an entry of its own in {}.http_filters", self.location),
             ));
         }
         for (other, filter) in list(self.written, "http_filters").iter().enumerate() {
             let kind = field(filter, "typed_config").map(kind_of).unwrap_or_default();
-            let is_one_of = |kinds: &[&str]| kinds.iter().any(|wanted| kind.contains(wanted));
-            if other < number && is_one_of(&LOCAL_RESPONSE_FILTERS) {
-                warnings.push(format!(
-                    "{}: this filter responds to requests before they are checked; move it after {}",
+            let is_kind = |kinds: &[&str]| kinds.iter().any(|wanted| kind.contains(wanted));
+            if other < number && is_kind(&LOCAL_RESPONSE_FILTERS) {
+                found.push(HostDiagnostic::of_host(
+                    HostCode::RESPONSE_BEFORE_FILTER,
                     location(other),
-                    location(number)
+                    "this filter responds to requests before they are checked",
+                    format!("move it after {}", location(number)),
                 ));
             }
-            if other > number && !rules.is_empty() && is_one_of(&TARGET_REWRITE_FILTERS) {
-                warnings.push(format!(
-                    "{}: this filter changes method and path after the rules, so each gRPC method has two names; \
-                     move it before {} and write the rules for `/package.Service/Method`",
+            if other > number && !rules.is_empty() && is_kind(&TARGET_REWRITE_FILTERS) {
+                found.push(HostDiagnostic::of_host(
+                    HostCode::TARGET_CHANGED_AFTER_FILTER,
                     location(other),
-                    location(number)
+                    "this filter changes method and path after the rules, so each gRPC method has two names",
+                    format!("move it before {} and write the rules for `/package.Service/Method`", location(number)),
                 ));
             }
         }
-        warnings
+        found
     }
 }
 

@@ -3,25 +3,46 @@
 use serde_json::Value;
 
 /// A member by its name in snake case. `null` is unset.
-pub(super) fn field<'a>(message: &'a Value, name: &str) -> Option<&'a Value> {
+pub(in crate::plugin) fn field<'a>(message: &'a Value, name: &str) -> Option<&'a Value> {
     let set = |value: &&Value| !value.is_null();
     message.get(name).filter(set).or_else(|| message.get(camel_case(name)).filter(set))
 }
 
-pub(super) fn string<'a>(message: &'a Value, name: &str) -> Option<&'a str> {
+pub(in crate::plugin) fn string<'a>(message: &'a Value, name: &str) -> Option<&'a str> {
     field(message, name)?.as_str()
 }
 
-pub(super) fn is_true(message: &Value, name: &str) -> bool {
-    field(message, name) == Some(&Value::Bool(true))
+/// Whether a boolean is set to `true`. Envoy reads words such as `yes` and `on` without quotes as booleans, and accepts
+/// strings such as `"true"` and `"yes"`.
+pub(in crate::plugin) fn is_true(message: &Value, name: &str) -> bool {
+    is_boolean(message, name, true, &["true", "t", "yes", "y", "on", "1"])
 }
 
-pub(super) fn list<'a>(message: &'a Value, name: &str) -> &'a [Value] {
+/// Whether a boolean is set to `false`.
+pub(in crate::plugin) fn is_false(message: &Value, name: &str) -> bool {
+    is_boolean(message, name, false, &["false", "f", "no", "n", "off", "0"])
+}
+
+fn is_boolean(message: &Value, name: &str, value: bool, words: &[&str]) -> bool {
+    field(message, name).is_some_and(|written| {
+        let word = written.as_str().unwrap_or_default().to_ascii_lowercase();
+        written.as_bool() == Some(value) || words.contains(&word.as_str())
+    })
+}
+
+/// Whether an enum has one of these values. Proto3 JSON writes its name or its number.
+pub(in crate::plugin) fn is_one_of(message: &Value, name: &str, values: &[(&str, u64)]) -> bool {
+    field(message, name).is_some_and(|written| {
+        values.iter().any(|(name, number)| written.as_str() == Some(name) || written.as_u64() == Some(*number))
+    })
+}
+
+pub(in crate::plugin) fn list<'a>(message: &'a Value, name: &str) -> &'a [Value] {
     field(message, name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 /// Whether `@type`, or `type_url` of a TypedStruct, ends with `ending`.
-pub(super) fn is_type(message: &Value, ending: &str) -> bool {
+pub(in crate::plugin) fn is_type(message: &Value, ending: &str) -> bool {
     let of = |name| string(message, name).is_some_and(|kind| kind.ends_with(ending));
     of("@type") || of("type_url")
 }
@@ -48,5 +69,28 @@ mod tests {
             assert!(is_true(&message, "fail_open_now"), "{message}");
         }
         assert!(!is_true(&json!({ "fail_open": true }), "fail_open_now"));
+    }
+
+    #[test]
+    fn booleans_and_enums_are_read_as_envoy_reads_them() {
+        for (written, expected) in [
+            (json!(true), Some(true)),
+            (json!("true"), Some(true)),
+            (json!("Yes"), Some(true)),
+            (json!("on"), Some(true)),
+            (json!(false), Some(false)),
+            (json!("no"), Some(false)),
+            (json!("maybe"), None),
+            (json!(null), None),
+        ] {
+            let message = json!({ "a": written });
+            assert_eq!(is_true(&message, "a"), expected == Some(true), "{message}");
+            assert_eq!(is_false(&message, "a"), expected == Some(false), "{message}");
+        }
+        let values = [("REJECT", 2), ("DROP", 3)];
+        for (written, expected) in [(json!("DROP"), true), (json!(2), true), (json!("ALLOW"), false), (json!(1), false)]
+        {
+            assert_eq!(is_one_of(&json!({ "a": written }), "a", &values), expected, "{written}");
+        }
     }
 }

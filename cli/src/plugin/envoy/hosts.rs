@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use super::fields::{field, is_true, list, string};
 use super::rules::RuleSet;
+use crate::plugin::diagnostic::{HostCode, HostDiagnostic};
 use crate::plugin::visit;
 
-pub(super) fn warnings(location: &str, manager: &Value, rules: &RuleSet<'_>) -> Vec<String> {
+pub(super) fn warnings(location: &str, manager: &Value, rules: &RuleSet<'_>) -> Vec<HostDiagnostic> {
     let mut warnings = Vec::new();
     if rules.compare_hosts() {
         warnings.extend(spellings(location, manager));
@@ -22,9 +23,14 @@ pub(super) fn warnings(location: &str, manager: &Value, rules: &RuleSet<'_>) -> 
     let domains = domains(location, manager);
     for (at, domain) in &domains {
         if split_port(domain).1.is_some() {
-            warnings.push(format!(
-                "{at}: rules compare hosts without ports, so {domain:?} and the same name without the port are one \
-                 host for them and two for Envoy; write the domain without the port"
+            warnings.push(HostDiagnostic::of_host(
+                HostCode::DOMAIN_WITH_PORT,
+                at,
+                format!(
+                    "rules compare hosts without ports, so {domain:?} and the same name without the port are one host for \
+                     them and two for Envoy"
+                ),
+                "write the domain without the port",
             ));
         }
     }
@@ -33,9 +39,11 @@ pub(super) fn warnings(location: &str, manager: &Value, rules: &RuleSet<'_>) -> 
     }
     for (at, host) in &hosts {
         if !domains.iter().any(|(_, domain)| overlap(host, domain)) {
-            warnings.push(format!(
-                "{at}: no virtual host in {location} serves {host:?}, so this host never matches; correct the name or \
-                 add the virtual host"
+            warnings.push(HostDiagnostic::of_plugin(
+                HostCode::HOST_WITHOUT_VIRTUAL_HOST,
+                at,
+                format!("no virtual host in {location} serves {host:?}, so this host never matches"),
+                "correct the name or add the virtual host",
             ));
         }
     }
@@ -48,9 +56,13 @@ pub(super) fn warnings(location: &str, manager: &Value, rules: &RuleSet<'_>) -> 
         // A single virtual host for all domains does not distinguish hosts.
         let is_only_one = domain == &"*" && domains.len() == 1;
         if !is_named && !is_only_one {
-            warnings.push(format!(
-                "{at}: no rule names all of {domain:?} in its `hosts`, so rules without `hosts` and `default_rule` decide \
-                 here; write a rule for this host, or `\"default_rule\": {{\"access\": \"deny\"}}`"
+            warnings.push(HostDiagnostic::of_host(
+                HostCode::DOMAIN_WITHOUT_RULE,
+                at,
+                format!(
+                    "no rule names all of {domain:?} in its `hosts`, so rules without `hosts` and `default_rule` decide here"
+                ),
+                "write a rule for this host, or `\"default_rule\": {\"access\": \"deny\"}`",
             ));
         }
     }
@@ -58,7 +70,7 @@ pub(super) fn warnings(location: &str, manager: &Value, rules: &RuleSet<'_>) -> 
 }
 
 /// Warnings if Envoy compares hosts differently from the rules.
-fn spellings(location: &str, manager: &Value) -> Vec<String> {
+fn spellings(location: &str, manager: &Value) -> Vec<HostDiagnostic> {
     let mut ignores_port = is_true(manager, "strip_any_host_port");
     ignores_port |=
         field(manager, "route_config").is_some_and(|routes| is_true(routes, "ignore_port_in_host_matching"));
@@ -69,15 +81,19 @@ fn spellings(location: &str, manager: &Value) -> Vec<String> {
         } else {
             ""
         };
-        warnings.push(format!(
-            "{location}.strip_any_host_port: {only}`acme.com:81` has the rules of `acme.com` and another virtual host; \
-             write `strip_any_host_port: true`"
+        warnings.push(HostDiagnostic::of_host(
+            HostCode::STRIP_HOST_PORT,
+            format!("{location}.strip_any_host_port"),
+            format!("{only}`acme.com:81` has the rules of `acme.com` and another virtual host"),
+            "write `strip_any_host_port: true`",
         ));
     }
     if !is_true(manager, "strip_trailing_host_dot") {
-        warnings.push(format!(
-            "{location}.strip_trailing_host_dot: `acme.com.` has the rules of `acme.com` and another virtual host; \
-             write `strip_trailing_host_dot: true`"
+        warnings.push(HostDiagnostic::of_host(
+            HostCode::STRIP_HOST_DOT,
+            format!("{location}.strip_trailing_host_dot"),
+            "`acme.com.` has the rules of `acme.com` and another virtual host",
+            "write `strip_trailing_host_dot: true`",
         ));
     }
     warnings

@@ -3,6 +3,7 @@
 use super::locations::Report;
 use super::scopes::{Matcher, Scope};
 use super::syntax::Directive;
+use crate::plugin::diagnostic::HostCode;
 
 /// The directives that forward a request to a backend.
 pub(super) const PASSES: [&str; 5] = ["proxy_pass", "grpc_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass"];
@@ -21,22 +22,27 @@ pub(super) fn warn(scope: &Scope<'_>, location: &Directive, report: &mut Report)
         match target {
             None => warn_of_missing_uri(directive, address, matcher, is_conditional, report),
             Some(target) if target.contains("$request_uri") => report.warn(
-                directive.location(),
-                "`$request_uri` is the path as the client wrote it, which the backend may read differently than the filter; \
-                 write the address without variables: `proxy_pass http://backend/;`",
+                HostCode::NGINX_PATH_OF_BACKEND,
+                directive,
+                "`$request_uri` is the path as the client wrote it, which the backend may read differently than the filter",
+                "write the address without variables: `proxy_pass http://backend/;`",
             ),
             Some(target) if ["$uri", "$document_uri"].iter().any(|path| target.contains(path)) => report.warn(
-                directive.location(),
+                HostCode::NGINX_PATH_OF_BACKEND,
+                directive,
                 "`$uri` is decoded, so that `%0D%0A` in a path adds lines to the request that the backend receives, such as \
-                 identity headers; write the address without variables: `proxy_pass http://backend/;`",
+                 identity headers",
+                "write the address without variables: `proxy_pass http://backend/;`",
             ),
             Some(target) if is_open_prefix && target.ends_with('/') => report.warn(
-                directive.location(),
+                HostCode::NGINX_PATH_OF_BACKEND,
+                directive,
                 &format!(
                     "this location also matches paths that continue without a slash (`{path}x`, `{path}../x`), and nginx \
-                     makes another path of them than the rules see; write `location {path}/`",
+                     makes another path of them than the rules see",
                     path = location.last_argument()
                 ),
+                &format!("write `location {}/`", location.last_argument()),
             ),
             Some(_) => {}
         }
@@ -64,11 +70,11 @@ fn warn_of_missing_uri(
         ),
     };
     report.warn(
-        directive.location(),
-        &format!(
-            "`proxy_pass` without a URI forwards the path as the client wrote it, which the backend may read differently than \
-             the filter; {fix}"
-        ),
+        HostCode::NGINX_PATH_OF_BACKEND,
+        directive,
+        "`proxy_pass` without a URI forwards the path as the client wrote it, which the backend may read differently than the \
+         filter",
+        &fix,
     );
 }
 

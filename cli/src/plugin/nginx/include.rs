@@ -5,8 +5,8 @@ use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
 use super::syntax::{Directive, Source, SyntaxError, Word, parse};
+use crate::document::Text;
 use crate::failure::Failure;
-use crate::input;
 
 /// Files that include one another end here.
 const MAX_DEPTH: usize = 16;
@@ -48,8 +48,8 @@ fn included(pattern: &Word, folder: &Path, depth: usize) -> Result<Vec<Directive
     let files = if pattern.value.contains(['*', '?', '[']) { matching(&whole) } else { vec![whole] };
     let mut directives = Vec::new();
     for file in files {
-        let text = input::read_text(&file).map_err(|why| failure(format!("cannot include {why}")))?;
-        let source = Source { name: file.display().to_string(), text: text.into() };
+        let text = Text::read(&file).map_err(|why| failure(format!("cannot include {why}")))?.text;
+        let source = Source { name: file.display().to_string(), text };
         directives.extend(read_source(&source.into(), folder, depth + 1)?);
     }
     Ok(directives)

@@ -2,17 +2,18 @@
 
 use super::backends::{self, PASSES};
 use super::scopes::{Kind, Matcher, Scope, Scopes};
-use super::syntax::{Directive, Location};
+use super::syntax::Directive;
+use crate::plugin::diagnostic::{HostCode, HostDiagnostic};
 
 /// The warnings of a file, each once.
 #[derive(Default)]
 pub(super) struct Report {
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Vec<HostDiagnostic>,
 }
 
 impl Report {
-    pub(super) fn warn(&mut self, location: &Location, message: &str) {
-        let warning = format!("{location}: {message}");
+    pub(super) fn warn(&mut self, code: HostCode, directive: &Directive, message: &str, fix: &str) {
+        let warning = directive.diagnostic(code, message, fix.to_owned());
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);
         }
@@ -58,15 +59,17 @@ fn warn_of_server(scopes: &Scopes<'_>, scope: &Scope<'_>, directive: &Directive,
             return;
         }
         report.warn(
-            directive.location(),
-            "no okta-proxy-wasm filter is in effect in this server, and it forwards or serves every request without a check; \
-             add `proxy_wasm` to the server, or remove the server",
+            HostCode::NGINX_SERVER_WITHOUT_FILTER,
+            directive,
+            "no okta-proxy-wasm filter is in effect in this server, and it forwards or serves every request without a check",
+            "add `proxy_wasm` to the server, or remove the server",
         );
     } else if !has_location_for_all(scopes, scope) {
         report.warn(
-            directive.location(),
-            "requests that no location of this server matches are served from files without a check; \
-             write `location / { return 404; }`, or move `proxy_wasm` from the locations to the server",
+            HostCode::NGINX_SERVER_WITHOUT_FILTER,
+            directive,
+            "requests that no location of this server matches are served from files without a check",
+            "write `location / { return 404; }`, or move `proxy_wasm` from the locations to the server",
         );
     }
 }
@@ -95,11 +98,13 @@ fn warn_of_unprotected_location(scopes: &Scopes<'_>, scope: &Scope<'_>, directiv
         };
         let verb = if passes(scope) { "forwarded" } else { "served" };
         report.warn(
-            directive.location(),
+            HostCode::NGINX_LOCATION_WITHOUT_FILTER,
+            directive,
             &format!(
                 "no okta-proxy-wasm filter is in effect in this location, and every request that it matches is {verb} without a \
-                 check{replaced}; add `proxy_wasm` to the location or to the server"
+                 check{replaced}"
             ),
+            "add `proxy_wasm` to the location or to the server",
         );
         return;
     }
@@ -117,12 +122,14 @@ fn warn_of_unprotected_location(scopes: &Scopes<'_>, scope: &Scope<'_>, directiv
         && let Some(page) = pages.find(|page| is_target(page))
     {
         report.warn(
-            directive.location(),
+            HostCode::NGINX_LOCATION_WITHOUT_FILTER,
+            directive,
             &format!(
                 "`error_page` ({}) leads here for errors that nginx makes before the filter runs (413, for example), and no \
-                 okta-proxy-wasm filter is in effect in this location; add `proxy_wasm` to it",
+                 okta-proxy-wasm filter is in effect in this location",
                 page.location()
             ),
+            "add `proxy_wasm` to it",
         );
     }
 }
@@ -132,20 +139,23 @@ fn warn_of_early_responses(scope: &Scope<'_>, report: &mut Report) {
     for (directive, _) in scope.with_conditional() {
         match directive.name.value.as_str() {
             "return" if !is_error(directive) => report.warn(
-                directive.location(),
-                "`return` responds also to requests that the filter denies; if everybody may see the response, move it to a \
-                 location that does not inherit the filter, otherwise remove it",
+                HostCode::NGINX_EARLY_RESPONSE,
+                directive,
+                "`return` responds also to requests that the filter denies",
+                "if everybody may see the response, move it to a location that does not inherit the filter, otherwise remove it",
             ),
             "rewrite" if is_redirect(directive) => report.warn(
-                directive.location(),
-                "this `rewrite` redirects also requests that the filter denies; move it to `server {}`, if everybody may see the \
-                 redirect, or remove it",
+                HostCode::NGINX_EARLY_RESPONSE,
+                directive,
+                "this `rewrite` redirects also requests that the filter denies",
+                "move it to `server {}`, if everybody may see the redirect, or remove it",
             ),
             "rewrite" if directive.argument(2) != "break" => report.warn(
-                directive.location(),
+                HostCode::NGINX_REWRITE,
+                directive,
                 "`rewrite` without `break` leads to another location after the filter has denied a request: the backend executes \
-                 the request, and the filter can only withhold the response (500); write the flag `break`, or move the directive \
-                 to `server {}`",
+                 the request, and the filter can only withhold the response (500)",
+                "write the flag `break`, or move the directive to `server {}`",
             ),
             _ => {}
         }
@@ -168,11 +178,12 @@ fn warn_of_subrequests(scopes: &Scopes<'_>, scope: &Scope<'_>, report: &mut Repo
         for directive in scopes.in_effect(scope, name) {
             if directive.argument(0) != "off" {
                 report.warn(
-                    directive.location(),
+                    HostCode::NGINX_SUBREQUEST,
+                    directive,
                     &format!(
-                        "`{name}` makes a subrequest of a request that the filter handles, which this host does not support; \
-                         remove it, or write `{name} off;` in the locations with the filter"
+                        "`{name}` makes a subrequest of a request that the filter handles, which this host does not support"
                     ),
+                    &format!("remove it, or write `{name} off;` in the locations with the filter"),
                 );
             }
         }
@@ -183,11 +194,10 @@ fn warn_of_subrequests(scopes: &Scopes<'_>, scope: &Scope<'_>, report: &mut Repo
 fn warn_of_second_runs(scopes: &Scopes<'_>, scope: &Scope<'_>, location: &Directive, report: &mut Report) {
     let mut warn = |directive: &Directive, what: &str| {
         report.warn(
-            directive.location(),
-            &format!(
-                "{what} an internal redirect, after which the filter runs again and finds no token (401); \
-                 set `token.forward` to `true`, or lead to an `internal` location without the filter"
-            ),
+            HostCode::NGINX_SECOND_RUN,
+            directive,
+            &format!("{what} an internal redirect, after which the filter runs again and finds no token (401)"),
+            "set `token.forward` to `true`, or lead to an `internal` location without the filter",
         );
     };
     for directive in scopes.in_effect(scope, "error_page") {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::syntax::Directive;
-use crate::plugin::document_of;
+use crate::plugin::source::document_of;
 
 /// The name of the directive that runs a filter.
 const FILTER: &str = "proxy_wasm";

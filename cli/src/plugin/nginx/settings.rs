@@ -9,8 +9,9 @@ use serde_json::Value;
 use super::locations::Report;
 use super::module_exports;
 use super::scopes::{Kind, Scope, Scopes};
-use super::syntax::{Directive, Location};
-use crate::plugin::{HostFault, visit};
+use super::syntax::Directive;
+use crate::plugin::diagnostic::{HostCode, HostDiagnostic};
+use crate::plugin::visit;
 
 /// All three are needed: otherwise nginx verifies no certificate of a callout.
 const VERIFICATION: [(&str, &str); 3] = [
@@ -42,7 +43,7 @@ pub(super) fn check_wasm(
     filters: &[&Directive],
     documents: &[Value],
     report: &mut Report,
-) -> Vec<HostFault> {
+) -> Vec<HostDiagnostic> {
     let mut faults = Vec::new();
     let Some(wasm) = file.iter().find(|directive| directive.is("wasm")) else { return faults };
     let upstreams = upstreams(documents);
@@ -53,13 +54,10 @@ pub(super) fn check_wasm(
     };
     let missing: Vec<&str> = VERIFICATION.iter().filter(|(name, _)| lacks(name)).map(|(_, line)| *line).collect();
     if !missing.is_empty() && !upstreams.is_empty() {
-        faults.push(HostFault::of_host(
-            "wasm",
-            format!(
-                "nginx does not verify the certificates of upstreams, and the filter accepts the keys of an impostor; add `{}`",
-                missing.join(" ")
-            ),
-            wasm.location(),
+        faults.push(wasm.diagnostic(
+            HostCode::NGINX_TLS_NOT_VERIFIED,
+            "nginx does not verify the certificates of upstreams, and the filter accepts the keys of an impostor",
+            format!("add `{}`", missing.join(" ")),
         ));
     }
     let is_name = |upstream: &&String| host_of(upstream).parse::<IpAddr>().is_err();
@@ -67,27 +65,28 @@ pub(super) fn check_wasm(
         && !settings.iter().any(|directive| directive.is("resolver"))
     {
         report.warn(
-            wasm.location(),
-            &format!("without `resolver` nginx asks 8.8.8.8 for the address of {name:?}; add `resolver ADDRESS;` to `wasm {{}}`"),
+            HostCode::NGINX_RESOLVER,
+            wasm,
+            &format!("without `resolver` nginx asks 8.8.8.8 for the address of {name:?}"),
+            "add `resolver ADDRESS;` to `wasm {}`",
         );
     }
     for upstream in upstreams.iter().filter(|upstream| !upstream.contains(['.', ':'])) {
         report.warn(
-            wasm.location(),
-            &format!("the upstream {upstream:?} is not a name of DNS, and nginx has no clusters; write `host:port`"),
+            HostCode::NGINX_UPSTREAM,
+            wasm,
+            &format!("the upstream {upstream:?} is not a name of DNS, and nginx has no clusters"),
+            "write `host:port`",
         );
     }
     for module in scopes.modules_of(filters) {
         // A file of another machine cannot be read here.
         let exports = fs::read(Path::new(module.argument(1))).ok().and_then(|bytes| module_exports::names(&bytes));
         if exports.is_some_and(|names| !names.iter().any(|name| name == CALLBACK)) {
-            faults.push(HostFault::of_host(
-                "module",
-                format!(
-                    "this is the module for Envoy: it lacks {CALLBACK}, and the first request ends the worker; use the one in \
-                     `kong/` of the release (`make wasm-nginx`)"
-                ),
-                module.location(),
+            faults.push(module.diagnostic(
+                HostCode::NGINX_MODULE_OF_ENVOY,
+                &format!("this is the module for Envoy: it lacks {CALLBACK}, and the first request ends the worker"),
+                String::from("use the one in `kong/` of the release (`make wasm-nginx`)"),
             ));
         }
     }
@@ -118,48 +117,50 @@ fn host_of(upstream: &str) -> &str {
 }
 
 /// Faults and warnings of directives in `http`, `server` and `location`.
-pub(super) fn check_http(scopes: &Scopes<'_>, report: &mut Report) -> Vec<HostFault> {
+pub(super) fn check_http(scopes: &Scopes<'_>, report: &mut Report) -> Vec<HostDiagnostic> {
     let mut faults = Vec::new();
     for scope in scopes.iter() {
         for isolation in scope.own("proxy_wasm_isolation") {
             if isolation.argument(0) != "none" {
-                faults.push(HostFault::of_host(
-                    "proxy_wasm_isolation",
-                    String::from(
-                        "the filter is configured again for each request, loses its caches and keys, and leaves a timer \
-                         behind; write `proxy_wasm_isolation none;`",
-                    ),
-                    isolation.location(),
+                faults.push(isolation.diagnostic(
+                    HostCode::NGINX_ISOLATION,
+                    "the filter is configured again for each request, loses its caches and keys, and leaves a timer behind",
+                    String::from("write `proxy_wasm_isolation none;`"),
                 ));
             }
         }
-        for (name, unsafe_value, reason) in [
+        for (code, name, unsafe_value, safe_value, reason) in [
             (
+                HostCode::UNDERSCORES_IN_HEADERS,
                 "underscores_in_headers",
                 "on",
-                "headers such as `X_User_Id` are forwarded, which CGI, WSGI and PHP backends read as `X-User-Id`; \
-                 write `underscores_in_headers off;`",
+                "off",
+                "headers such as `X_User_Id` are forwarded, which CGI, WSGI and PHP backends read as `X-User-Id`",
             ),
             (
+                HostCode::UNDERSCORES_IN_HEADERS,
                 "ignore_invalid_headers",
                 "off",
-                "headers such as `X.User.Id` are forwarded, which some backends read as `X-User-Id`; \
-                 write `ignore_invalid_headers on;`",
+                "on",
+                "headers such as `X.User.Id` are forwarded, which some backends read as `X-User-Id`",
             ),
             (
+                HostCode::MERGE_SLASHES,
                 "merge_slashes",
                 "off",
-                "the backend receives `//`, which it may read differently than the filter; write `merge_slashes on;`",
+                "on",
+                "the backend receives `//`, which it may read differently than the filter",
             ),
             (
+                HostCode::NGINX_ACCESS_PHASE,
                 "proxy_wasm_request_headers_in_access",
                 "on",
-                "the filter runs in the access phase, after directives that respond before it, and this was never tested; \
-                 write `proxy_wasm_request_headers_in_access off;`",
+                "off",
+                "the filter runs in the access phase, after directives that respond before it, and this was never tested",
             ),
         ] {
             for directive in scope.own(name).into_iter().filter(|directive| directive.argument(0) == unsafe_value) {
-                report.warn(directive.location(), &format!("`{name} {unsafe_value}`: {reason}"));
+                report.warn(code, directive, reason, &format!("write `{name} {safe_value};`"));
             }
         }
         if scope.kind != Kind::Http && scopes.is_protected(scope) {
@@ -175,25 +176,27 @@ fn warn_of_access_logs(scopes: &Scopes<'_>, scope: &Scope<'_>, report: &mut Repo
                `access_log`";
     let logs = scopes.in_effect(scope, "access_log");
     let http = scopes.iter().find(|outer| outer.kind == Kind::Http && outer.directive.is_some());
-    let default = http.and_then(|http| http.directive).map(Directive::location);
-    if let (true, Some(location)) = (logs.is_empty(), default) {
-        report.warn(location, &format!("the default access log contains queries, where clients put tokens; {fix}"));
+    let default = http.and_then(|http| http.directive);
+    if let (true, Some(http)) = (logs.is_empty(), default) {
+        let message = "the default access log contains queries, where clients put tokens";
+        report.warn(HostCode::NGINX_ACCESS_LOG, http, message, fix);
     }
     for log in logs.into_iter().filter(|log| log.argument(0) != "off") {
         let name = log.arguments.get(1).map_or(DEFAULT_FORMAT, |word| &word.value);
         let name = if name.contains('=') { DEFAULT_FORMAT } else { name };
         let format = scopes.iter().flat_map(|scope| scope.own("log_format")).find(|format| format.argument(0) == name);
-        let mut warn = |location: &Location, what: &str| {
-            report.warn(location, &format!("this access log contains {what}, where clients put tokens; {fix}"));
+        let mut warn = |what: &str| {
+            let message = format!("this access log contains {what}, where clients put tokens");
+            report.warn(HostCode::NGINX_ACCESS_LOG, log, &message, fix);
         };
         match format {
-            None if name == DEFAULT_FORMAT => warn(log.location(), "queries"),
+            None if name == DEFAULT_FORMAT => warn("queries"),
             // Defined in a file that was not given.
             None => {}
             Some(format) => {
                 let text: String = format.arguments.iter().map(|word| word.value.as_str()).collect();
                 if let Some(variable) = variables(&text).find(|name| SECRET_VARIABLES.contains(name)) {
-                    warn(log.location(), &format!("`${variable}`"));
+                    warn(&format!("`${variable}`"));
                 }
             }
         }

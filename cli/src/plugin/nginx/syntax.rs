@@ -5,7 +5,9 @@ use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
 
-use crate::positions::{Origin, Position};
+use crate::config_diagnostic::FilePosition;
+use crate::plugin::diagnostic::{HostCode, HostDiagnostic};
+use crate::positions::{Lines, Origin, Position};
 
 /// nginx has no limit; no configuration comes near this one.
 const MAX_DEPTH: usize = 64;
@@ -63,13 +65,19 @@ impl Word {
         self.raw.len()
     }
 
+    /// Where the text without quotes and escapes is in the file.
     pub(super) fn origin(&self) -> Origin {
-        let file = &self.location.source.text;
+        let file = Rc::clone(&self.location.source.text);
         let written = file.get(self.raw.clone()).unwrap_or_default();
-        let offsets = unescaped(written)
+        let offsets: Vec<usize> = unescaped(written)
             .into_iter()
-            .flat_map(|(offset, character)| (0..character.len_utf8()).map(move |byte| self.raw.start + offset + byte));
-        Origin::Escaped { file: Rc::clone(file), offsets: offsets.collect() }
+            .flat_map(|(offset, character)| (0..character.len_utf8()).map(move |byte| self.raw.start + offset + byte))
+            .collect();
+        let text = self.value.clone();
+        Origin::new(move |position| {
+            let offset = Lines::of(&text).offset(position)?;
+            Position::of_offset(&file, *offsets.get(offset)?)
+        })
     }
 }
 
@@ -117,6 +125,16 @@ impl Directive {
 
     pub(super) fn location(&self) -> &Location {
         &self.name.location
+    }
+
+    /// A fault or a warning about this directive.
+    pub(super) fn diagnostic(&self, code: HostCode, message: &str, fix: String) -> HostDiagnostic {
+        HostDiagnostic::of_host(code, &self.name.value, message, fix).with_position(self.file_position())
+    }
+
+    pub(super) fn file_position(&self) -> Option<FilePosition> {
+        let location = self.location();
+        location.position().map(|position| (location.file().to_owned(), position))
     }
 
     pub(super) fn directives(&self) -> &[Self] {

@@ -78,14 +78,16 @@ fn faults_have_line_and_column() {
 }
 
 #[test]
-fn offsets_of_an_escaped_text_are_those_of_the_file() {
-    let text = "a 'é\\\\b\n\\'c';";
+fn positions_of_an_escaped_text_are_those_of_the_file() {
+    let text = "a '{\"é\\\\\\\\b\": 1,\n\"it\\'s\": 2, \"c\": 3}';";
     let found = parsed(text);
     let word = &found[0].arguments[0];
-    assert_eq!(word.value, "é\\b\n'c");
-    assert_eq!(word.written_length(), "é\\\\b\n\\'c".len());
-    let Origin::Escaped { file, offsets } = word.origin() else { panic!("not escaped") };
-    let position = |offset: usize| Position::of_offset(&file, offsets[offset]).map(|it| (it.line, it.column));
-    assert_eq!(position(word.value.find('b').unwrap()), Some((1, 7)));
-    assert_eq!(position(word.value.find('c').unwrap()), Some((2, 3)));
+    assert_eq!(word.value, "{\"é\\\\b\": 1,\n\"it's\": 2, \"c\": 3}");
+    assert_eq!(word.written_length(), text.len() - "a '';".len());
+    let (origin, lines) = (word.origin(), Lines::of(&word.value));
+    let find = |text: &str| lines.position(word.value.find(text).unwrap()).unwrap();
+    let position = |text: &str| origin.position(find(text)).map(|it| (it.line, it.column));
+    assert_eq!(position("\"é"), Some((1, 5)));
+    assert_eq!(position("\"it"), Some((2, 1)));
+    assert_eq!(position("\"c"), Some((2, 13)));
 }

@@ -1,11 +1,13 @@
 //! A fault or a warning of a configuration, with its position in a file.
 
+use std::borrow::Cow;
+
 use okta_proxy_wasm::analysis::Warning;
 use okta_proxy_wasm::config::ConfigError;
 
 use crate::positions::Position;
 
-/// Whether a finding makes the configuration unusable.
+/// Whether a diagnostic makes the configuration unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     Fault,
@@ -16,20 +18,20 @@ pub enum Severity {
 pub type FilePosition = (String, Position);
 
 /// A fault or a warning.
-pub struct Finding {
+pub struct ConfigDiagnostic {
     pub severity: Severity,
-    /// A stable name of the kind of finding.
+    /// A stable name of the kind of diagnostic.
     pub code: &'static str,
     /// The path in the plugin's configuration or the host's, or the directive of the host.
     pub path: Option<String>,
     pub message: String,
-    pub fix: Option<&'static str>,
+    pub fix: Option<Cow<'static, str>>,
     /// The paths of the rules that cause it.
     pub caused_by: Vec<String>,
     pub position: Option<FilePosition>,
 }
 
-impl Finding {
+impl ConfigDiagnostic {
     /// `related` is the second position of the error, in the file.
     pub fn of_error(error: ConfigError, position: Option<FilePosition>, related: Option<Position>) -> Self {
         // Without a position of its own, the text has the one in the document.
@@ -56,7 +58,7 @@ impl Finding {
             code: warning.code.name(),
             path: Some(warning.path.as_str().to_owned()),
             message: warning.message.to_string(),
-            fix: Some(warning.fix),
+            fix: Some(warning.fix.into()),
             caused_by: warning.caused_by.iter().map(|path| path.as_str().to_owned()).collect(),
             position,
         }

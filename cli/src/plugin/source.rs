@@ -1,0 +1,136 @@
+//! Reads a file, and finds out what it is.
+
+use std::path::{Path, PathBuf};
+
+use okta_proxy_wasm::jose::{JsonLimits, parse_object};
+use serde_json::Value;
+
+use super::diagnostic::{HostCode, HostDiagnostic};
+use super::{Plugin, PluginHost, nginx};
+use crate::document::{Document, Text, has_ending, positions_of_json};
+use crate::failure::Failure;
+use crate::input;
+use crate::positions::Origin;
+
+/// The filter's limits.
+const LIMITS: JsonLimits = JsonLimits { depth: 64, members: 4096 };
+/// Top-level members of host configurations, which a plugin configuration never has.
+const HOST_MEMBERS: [&str; 9] = [
+    "static_resources",
+    "staticResources",
+    "dynamic_resources",
+    "dynamicResources",
+    "resources",
+    "@type",
+    "apiVersion",
+    "kind",
+    "_format_version",
+];
+/// Members of plugin configurations. A YAML document with one of them is a plugin configuration.
+const PLUGIN_MEMBERS: [&str; 3] = ["providers", "rules", "default_rule"];
+
+/// A file.
+pub(super) enum Source {
+    /// A plugin configuration.
+    Plugin(Box<Plugin>),
+    /// A configuration of nginx.
+    Nginx { path: PathBuf, text: String },
+    /// Documents of another host, or of none.
+    Documents { path: PathBuf, documents: Vec<Document> },
+}
+
+impl Source {
+    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+        let bytes = input::read(path)?;
+        let is_yaml = has_ending(path, &["yaml", "yml"]);
+        // The filter reports invalid UTF-8 as invalid JSON, and so does this tool.
+        let text = Text::of(&String::from_utf8_lossy(&bytes));
+        let is_utf8 = || std::str::from_utf8(&bytes).map(|_| ()).map_err(|_| Failure::of_file(path, "not UTF-8"));
+        let owned = || path.to_owned();
+        if !is_yaml && !text.is_json() && nginx::is_nginx(&text.text) {
+            is_utf8()?;
+            return Ok(Self::Nginx { path: owned(), text: text.text.to_string() });
+        }
+        let is_json = text.is_json() && !is_yaml || has_ending(path, &["json", "jsonc"]);
+        if is_json && text.as_strict_json().is_none() || text.text.trim().is_empty() && !is_yaml {
+            return Ok(Self::Plugin(Box::new(plain(path, &text, text.text.to_string()))));
+        }
+        is_utf8()?;
+        let json = text.as_strict_json();
+        // A duplicate member of a plugin configuration is reported by the filter's loader.
+        let documents = match (&json, text.documents(path)) {
+            (Some(json), Err(_)) if is_plugin_of_json(json) => Vec::new(),
+            (_, documents) => documents?,
+        };
+        match (json, documents.as_slice()) {
+            (Some(json), [] | [_]) if is_plugin_of_json(&json) => {
+                let mut plugin = plain(path, &text, json);
+                plugin.diagnostics.extend(not_strict(&text));
+                Ok(Self::Plugin(Box::new(plugin)))
+            }
+            (None, [document]) if is_plugin(&document.value) => {
+                let mut plugin = plain(path, &text, document.value.to_string());
+                plugin.positions = document.positions.clone();
+                plugin.origin = Origin::unknown();
+                plugin.diagnostics.push(not_strict_json("this file is YAML"));
+                Ok(Self::Plugin(Box::new(plugin)))
+            }
+            _ => Ok(Self::Documents { path: owned(), documents }),
+        }
+    }
+}
+
+/// The file's name for messages.
+pub(super) fn name_of(path: &Path) -> String {
+    if path.as_os_str() == "-" { String::from("standard input") } else { path.display().to_string() }
+}
+
+fn is_of_host(document: &Value) -> bool {
+    HOST_MEMBERS.iter().any(|member| document.get(*member).is_some())
+}
+
+/// Whether a JSON text is a plugin configuration: every text that is no configuration of a host.
+fn is_plugin_of_json(text: &str) -> bool {
+    !serde_json::from_str::<Value>(text).is_ok_and(|document| is_of_host(&document))
+}
+
+fn is_plugin(document: &Value) -> bool {
+    !is_of_host(document) && PLUGIN_MEMBERS.iter().any(|member| document.get(*member).is_some())
+}
+
+/// The plugin configuration that a file consists of. `text` is what the filter receives.
+fn plain(path: &Path, written: &Text, text: String) -> Plugin {
+    Plugin {
+        location: name_of(path),
+        document: document_of(&text),
+        positions: positions_of_json(&written.text),
+        origin: Origin::whole(),
+        text,
+        included_file: None,
+        diagnostics: Vec::new(),
+        host: PluginHost::None,
+    }
+}
+
+/// The object in a text; `null` if this is none that the filter accepts.
+pub(super) fn document_of(text: &str) -> Value {
+    parse_object(text.trim_ascii().as_bytes(), LIMITS).map_or(Value::Null, Value::Object)
+}
+
+fn not_strict(text: &Text) -> Option<HostDiagnostic> {
+    let is_strict = serde_json::from_str::<serde::de::IgnoredAny>(&text.text).is_ok();
+    match (text.has_byte_order_mark, is_strict) {
+        (true, _) => Some(not_strict_json("this file begins with a byte-order mark")),
+        (false, false) => Some(not_strict_json("this file has comments or trailing commas")),
+        (false, true) => None,
+    }
+}
+
+fn not_strict_json(what: &str) -> HostDiagnostic {
+    HostDiagnostic::of_plugin(
+        HostCode::NOT_STRICT_JSON,
+        "$",
+        format!("{what}, and the filter accepts only JSON"),
+        "give the filter what `okta-proxy-wasm check --effective FILE` prints, or write JSON",
+    )
+}
