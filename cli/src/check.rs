@@ -56,9 +56,7 @@ pub fn run_accepting(arguments: &Check, accepted: &[HostCode]) -> Result<Outcome
     let fails = |diagnostic: &ConfigDiagnostic| (diagnostic.is_fault() || arguments.strict) && !is_accepted(diagnostic);
     let has_failed = results.iter().any(|result| result.diagnostics.iter().any(fails));
     report::write(&results, has_failed, arguments);
-    for file in skipped {
-        eprintln!("{}: skipped: no okta-proxy-wasm plugin in this file", file.display());
-    }
+    report::write_skipped(&skipped, arguments.format);
     Failure::of_all(failures).map_or_else(|| Ok(Outcome::negative_if(has_failed)), Err)
 }
 

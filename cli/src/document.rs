@@ -4,6 +4,7 @@ mod json;
 mod node;
 mod yaml;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
@@ -45,6 +46,15 @@ impl Text {
     pub fn of(text: &str) -> Self {
         let rest = text.strip_prefix(BYTE_ORDER_MARK);
         Self { text: rest.unwrap_or(text).into(), has_byte_order_mark: rest.is_some() }
+    }
+
+    /// The text as it is in the file.
+    pub fn with_byte_order_mark(&self) -> Cow<'_, str> {
+        if self.has_byte_order_mark {
+            Cow::Owned(format!("{BYTE_ORDER_MARK}{}", self.text))
+        } else {
+            Cow::Borrowed(&self.text)
+        }
     }
 
     /// Whether the text begins as a JSON object or list, perhaps after comments.

@@ -51,6 +51,14 @@ impl Crates {
         Ok(crates)
     }
 
+    fn merge_into_filter(&mut self, id: &Id) {
+        let Some(part) = self.all.remove(id) else { return };
+        if let Some(filter) = self.all.get_mut(&self.filter) {
+            filter.needs.remove(id);
+            filter.needs.extend(part.needs);
+        }
+    }
+
     /// Those whose code is in the module, without the filter itself.
     pub fn linked(&self) -> impl Iterator<Item = (&Id, &Crate)> {
         self.all.iter().filter(|(id, made_of)| !made_of.only_builds && **id != self.filter)
@@ -116,7 +124,12 @@ fn describe(crates: &mut Crates, metadata: &str, lock: &str) -> Result<(), Strin
     let metadata: Value = serde_json::from_str(metadata).map_err(|fault| format!("cargo metadata: {fault}"))?;
     let text = |package: &Value, name: &str| package.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     for package in metadata.get("packages").and_then(Value::as_array).into_iter().flatten() {
-        if let Some(made_of) = crates.all.get_mut(&(text(package, "name"), text(package, "version"))) {
+        let id = (text(package, "name"), text(package, "version"));
+        // A crate of this repository is a part of the filter.
+        if package.get("source").is_some_and(Value::is_null) && id != crates.filter {
+            crates.merge_into_filter(&id);
+        }
+        if let Some(made_of) = crates.all.get_mut(&id) {
             // An older way of writing `OR`, which SPDX does not know.
             made_of.licence = text(package, "license").replace('/', " OR ");
             made_of.folder =
@@ -180,5 +193,19 @@ mod tests {
         assert_eq!(serde.folder, Path::new("/serde"));
         assert!(describe(&mut read_tree(tree).unwrap(), metadata, "").is_err());
         assert!(describe(&mut read_tree(tree).unwrap(), "{}", lock).is_err());
+    }
+
+    #[test]
+    fn a_crate_of_this_repository_is_a_part_of_the_filter() {
+        let tree = "0\tfilter v1.0.0 (/somewhere)\n1\tpart v1.0.0 (/somewhere/part)\n2\tserde v1.0.0\n";
+        let metadata = r#"{"packages": [
+            {"name": "filter", "version": "1.0.0", "source": null, "license": "Apache-2.0", "manifest_path": "/somewhere/Cargo.toml"},
+            {"name": "part", "version": "1.0.0", "source": null, "license": "Apache-2.0", "manifest_path": "/somewhere/part/Cargo.toml"},
+            {"name": "serde", "version": "1.0.0", "source": "registry", "license": "MIT", "manifest_path": "/serde/Cargo.toml"}]}"#;
+        let lock = "version = 4\n\n[[package]]\nname = \"serde\"\nversion = \"1.0.0\"\nchecksum = \"9a8e\"\n";
+        let mut crates = read_tree(tree).unwrap();
+        describe(&mut crates, metadata, lock).unwrap();
+        assert_eq!(crates.linked().map(|(id, _)| id).collect::<Vec<_>>(), [&id("serde")]);
+        assert_eq!(crates.all[&id("filter")].needs, BTreeSet::from([id("serde")]));
     }
 }

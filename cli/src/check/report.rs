@@ -1,5 +1,6 @@
 //! The output of `check`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -13,6 +14,8 @@ use crate::formats::{github, junit, sarif};
 use crate::output;
 use crate::positions::Position;
 use crate::style::Style;
+
+const SKIPPED: &str = "no okta-proxy-wasm plugin in this file";
 
 pub(super) fn write(results: &[Diagnostics], has_failed: bool, arguments: &Check) {
     let diagnostics = || -> Vec<Diagnostic> {
@@ -32,6 +35,20 @@ pub(super) fn write(results: &[Diagnostics], has_failed: bool, arguments: &Check
         CheckFormat::Junit => {
             let suites: Vec<TestSuite> = results.iter().map(|result| suite(result, arguments.strict)).collect();
             output::write(&junit::document(&suites));
+        }
+    }
+}
+
+/// Notes for people. GitHub executes commands on standard error, too, and a file's name may contain one.
+pub(super) fn write_skipped(files: &[PathBuf], format: CheckFormat) {
+    for file in files {
+        let file = file.display().to_string();
+        if matches!(format, CheckFormat::Github) {
+            let place = file_name(&file);
+            let place = place.as_deref().map(|file| (file, None));
+            output::line(&github::annotation(Level::Note, place, "okta-proxy-wasm: skipped", SKIPPED));
+        } else {
+            eprintln!("{file}: skipped: {SKIPPED}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use okta_proxy_wasm::config;
 use okta_proxy_wasm::jose::{JsonLimits, parse_object};
 use serde_json::Value;
 
@@ -10,7 +11,7 @@ use super::{Plugin, PluginHost, nginx};
 use crate::document::{Document, Text, has_ending, positions_of_json};
 use crate::failure::Failure;
 use crate::input;
-use crate::positions::Origin;
+use crate::positions::{Origin, Position};
 
 /// The filter's limits.
 const LIMITS: JsonLimits = JsonLimits { depth: 64, members: 4096 };
@@ -43,19 +44,15 @@ impl Source {
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
         let bytes = input::read(path)?;
         let is_yaml = has_ending(path, &["yaml", "yml"]);
-        // The filter reports invalid UTF-8 as invalid JSON, and so does this tool.
-        let text = Text::of(&String::from_utf8_lossy(&bytes));
-        let is_utf8 = || std::str::from_utf8(&bytes).map(|_| ()).map_err(|_| Failure::of_file(path, "not UTF-8"));
+        let text = Text::of(std::str::from_utf8(&bytes).map_err(|_| Failure::of_file(path, "not UTF-8"))?);
         let owned = || path.to_owned();
         if !is_yaml && !text.is_json() && nginx::is_nginx(&text.text) {
-            is_utf8()?;
             return Ok(Self::Nginx { path: owned(), text: text.text.to_string() });
         }
         let is_json = text.is_json() && !is_yaml || has_ending(path, &["json", "jsonc"]);
         if is_json && text.as_strict_json().is_none() || text.text.trim().is_empty() && !is_yaml {
             return Ok(Self::Plugin(Box::new(plain(path, &text, text.text.to_string()))));
         }
-        is_utf8()?;
         let json = text.as_strict_json();
         // A duplicate member of a plugin configuration is reported by the filter's loader.
         let documents = match (&json, text.documents(path)) {
@@ -64,15 +61,16 @@ impl Source {
         };
         match (json, documents.as_slice()) {
             (Some(json), [] | [_]) if is_plugin_of_json(&json) => {
+                let is_changed = text.has_byte_order_mark || *text.text != *json;
                 let mut plugin = plain(path, &text, json);
-                plugin.diagnostics.extend(not_strict(&text));
+                plugin.diagnostics.extend(is_changed.then(|| not_strict(path, &text)).flatten());
                 Ok(Self::Plugin(Box::new(plugin)))
             }
             (None, [document]) if is_plugin(&document.value) => {
                 let mut plugin = plain(path, &text, document.value.to_string());
                 plugin.positions = document.positions.clone();
                 plugin.origin = Origin::unknown();
-                plugin.diagnostics.push(not_strict_json("this file is YAML"));
+                plugin.diagnostics.push(not_strict_json("this file is YAML, which the filter does not read"));
                 Ok(Self::Plugin(Box::new(plugin)))
             }
             _ => Ok(Self::Documents { path: owned(), documents }),
@@ -117,20 +115,19 @@ pub(super) fn document_of(text: &str) -> Value {
     parse_object(text.trim_ascii().as_bytes(), LIMITS).map_or(Value::Null, Value::Object)
 }
 
-fn not_strict(text: &Text) -> Option<HostDiagnostic> {
-    let is_strict = serde_json::from_str::<serde::de::IgnoredAny>(&text.text).is_ok();
-    match (text.has_byte_order_mark, is_strict) {
-        (true, _) => Some(not_strict_json("this file begins with a byte-order mark")),
-        (false, false) => Some(not_strict_json("this file has comments or trailing commas")),
-        (false, true) => None,
-    }
+/// What the filter says of a file that this tool reads all the same.
+fn not_strict(path: &Path, text: &Text) -> Option<HostDiagnostic> {
+    let errors = config::load(text.with_byte_order_mark().as_bytes(), &config::no_environment).err()?;
+    let (error, at) = errors.iter().find_map(|error| Some((error, error.position()?)))?;
+    let position = Position { line: at.line, column: at.column };
+    Some(not_strict_json(error.message(None)).with_position(Some((path.display().to_string(), position))))
 }
 
-fn not_strict_json(what: &str) -> HostDiagnostic {
+fn not_strict_json(what: impl Into<String>) -> HostDiagnostic {
     HostDiagnostic::of_plugin(
         HostCode::NOT_STRICT_JSON,
         "$",
-        format!("{what}, and the filter accepts only JSON"),
-        "give the filter what `okta-proxy-wasm check --effective FILE` prints, or write JSON",
+        what,
+        "the filter accepts only JSON: give it what `okta-proxy-wasm check --effective FILE` prints, or write JSON",
     )
 }
