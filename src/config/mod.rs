@@ -74,8 +74,7 @@ pub fn load(document: &[u8], environment: &Environment<'_>) -> Result<Loaded, Ve
         _ => {
             #[cfg(not(target_family = "wasm"))]
             suggestions::add(&members, &reference::JSON_SCHEMA, &mut errors);
-            sort(&mut errors, text);
-            Err(errors)
+            Err(sorted(errors, text))
         }
     }
 }
@@ -88,7 +87,7 @@ fn json_error(document: &[u8], fault: JsonFault) -> ConfigError {
 }
 
 /// Puts errors in the order of the text; one about a missing member is at the object that lacks it.
-fn sort(errors: &mut [ConfigError], text: &[u8]) {
+fn sorted(errors: Vec<ConfigError>, text: &[u8]) -> Vec<ConfigError> {
     let offsets = json_scanner::offsets(text, LIMITS);
     let offset = |error: &ConfigError| {
         let mut path = error.path.as_str();
@@ -100,5 +99,11 @@ fn sort(errors: &mut [ConfigError], text: &[u8]) {
             path = parent;
         }
     };
-    errors.sort_by_cached_key(offset);
+    // Errors are few, and a sort of the standard library is 10 kB of the module.
+    let mut sorted: Vec<(usize, ConfigError)> = Vec::new();
+    for error in errors {
+        let offset = offset(&error);
+        sorted.insert(sorted.partition_point(|(before, _)| *before <= offset), (offset, error));
+    }
+    sorted.into_iter().map(|(_, error)| error).collect()
 }

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::tool::{assert_golden, examples, root, run, run_with_input};
 use okta_proxy_wasm::config;
+use regex_lite::Regex;
 use serde_json::Value;
 
 #[test]
@@ -31,15 +32,12 @@ fn faulty_documents() -> Vec<String> {
     names
 }
 
-/// Without positions in the document: the tool has those in the file.
-fn without_positions(text: &str) -> String {
-    let is_position = |text: &str| text.replace(", column ", "").bytes().all(|byte| byte.is_ascii_digit());
-    let without =
-        |line: &str| match line.split_once(" at line ").map(|(before, behind)| (before, behind.split_once(':'))) {
-            Some((before, Some((position, behind)))) if is_position(position) => format!("{before}:{behind}\n"),
-            _ => format!("{line}\n"),
-        };
-    text.lines().map(without).collect()
+/// Without positions in the document, as the tool has those in the file, and without the names in conditions, which only the
+/// tool shows.
+fn comparable(text: &str) -> String {
+    let position = Regex::new(r" at line \d+, column \d+").unwrap();
+    let name = Regex::new(r"(condition: unknown (?:variable|attribute|function)) `\w+`").unwrap();
+    name.replace_all(&position.replace_all(text, ""), "$1").into_owned()
 }
 
 #[test]
@@ -70,12 +68,10 @@ fn every_faulty_document_is_rejected_with_the_faults_that_the_filter_logs() {
         let said: String =
             faults.iter().map(|fault| format!("{}: {}\n", fault["path"].as_str().unwrap(), first(fault))).collect();
         let wanted = fs::read_to_string(root().join(format!("tests/data/faults/{name}.txt"))).unwrap();
-        if name.starts_with("conditions") || name == "everything_at_once" {
-            assert_eq!(said.lines().count(), wanted.lines().count(), "{name}");
-        } else {
-            assert_eq!(without_positions(&said), without_positions(&wanted), "{name}");
-            assert!(!found.stdout.contains("s3cret"), "{name} shows a secret");
-        }
+        assert_eq!(comparable(&said), comparable(&wanted), "{name}");
+        // The tool shows conditions, which hold no secrets.
+        let shows_conditions = name.starts_with("conditions") || name == "everything_at_once";
+        assert!(shows_conditions || !found.stdout.contains("s3cret"), "{name} shows a secret");
     }
 }
 
