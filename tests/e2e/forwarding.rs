@@ -159,7 +159,7 @@ fn response_code_details_have_the_reason_and_all_logs_have_the_request_id_of_the
         ("/ready", None, 200, "okta_proxy_wasm{served_by_filter}"),
     ];
     for (path, token, status, details) in rows {
-        let request = Request::get(&format!("{path}?q=secret"));
+        let request = Request::get(format!("{path}?q=secret"));
         let request = token.map_or(request.clone(), |token| request.bearer(token));
         let response = request.send(gateway.port());
         let line = gateway.envoy.wait_for_log(&format!(" {path} code={status} "));

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::diagnostic::{Diagnostic, Level};
 use crate::build_info::BuildInfo;
+use crate::plugin::diagnostic::HostCode;
 
 const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 /// Stable over changes of lines, and of other tools' fingerprints.
@@ -90,7 +91,7 @@ fn page(code: &str) -> (&'static str, &str) {
         "decision_weaker" | "decision_different" | "decision_stricter" | "setting_changed" => {
             ("docs/continuous-integration.md", "differences")
         }
-        "host_setting" => ("docs/command-line.md", "command-line"),
+        host if HostCode::description(host).is_some() => ("docs/host-checks.md", code),
         _ => ("docs/configuration.md", "configuration-reference"),
     }
 }
@@ -98,6 +99,9 @@ fn page(code: &str) -> (&'static str, &str) {
 fn description(code: &str) -> String {
     if let Some(warning) = WarningCode::parse(code) {
         return warning.description().to_owned();
+    }
+    if let Some(text) = HostCode::description(code) {
+        return text.replace('`', "");
     }
     let text = match code {
         "no_configuration" => "There is no configuration.",
@@ -111,7 +115,6 @@ fn description(code: &str) -> String {
         "invalid_keys" => "A key set cannot be used.",
         "unset_variable" => "An environment variable is not set.",
         "invalid_condition" => "A condition is not a valid CEL expression.",
-        "host_setting" => "A setting of the host breaks or weakens the filter.",
         "decision_weaker" => "A change allows more requests.",
         "decision_different" => "A change allows other requests.",
         "decision_stricter" => "A change allows fewer requests.",
@@ -250,7 +253,7 @@ mod tests {
 
     #[test]
     fn each_code_is_one_rule_with_a_description_and_an_address() {
-        let host = Diagnostic { code: "host_setting", file: None, position: None, ..diagnostic("a", "m") };
+        let host = Diagnostic { code: "normalize_path", file: None, position: None, ..diagnostic("a", "m") };
         let log = document("check", &[diagnostic("a", "m"), host, diagnostic("b", "n")], true);
         let run = &log["runs"][0];
         let rules = run["tool"]["driver"]["rules"].as_array().unwrap();

@@ -24,7 +24,7 @@ pub(super) fn faults(rule: &Value, at: &str, port: &str, host: &str) -> Vec<Host
                 HostCode::CLUSTER_WITHOUT_TLS,
                 format!("{at}.tls"),
                 format!(
-                    "the filter calls https://{host} by this host, and the proxy does not encrypt: whoever is in between can give the filter keys"
+                    "the filter calls https://{host} by this host, and the proxy does not encrypt: anyone in between can give the filter keys"
                 ),
                 format!(
                     "write `tls: {{mode: SIMPLE, sni: {host}, subjectAltNames: [{host}], caCertificates: /etc/ssl/certs/ca-certificates.crt}}`"
@@ -38,7 +38,7 @@ pub(super) fn faults(rule: &Value, at: &str, port: &str, host: &str) -> Vec<Host
         faults.push(HostDiagnostic::of_host(
             HostCode::TLS_WITHOUT_VALIDATION,
             format!("{at}.tls.insecureSkipVerify"),
-            format!("the proxy accepts every certificate: whoever is between it and {host} can give the filter keys"),
+            format!("the proxy accepts every certificate: anyone between it and {host} can give the filter keys"),
             "remove it, and write `caCertificates`",
         ));
     }

@@ -11,6 +11,18 @@ pub struct HostCode {
     pub severity: Severity,
 }
 
+/// The documentation.
+const PAGE: &str = include_str!("../../../docs/host-checks.md");
+
+impl HostCode {
+    /// The description of a code in the documentation, without its severity; `None` for other codes.
+    pub fn description(code: &str) -> Option<&'static str> {
+        let (_, section) = PAGE.split_once(&format!("\n### `{code}`\n\n"))?;
+        let line = section.lines().next()?;
+        line.strip_prefix("Fault. ").or_else(|| line.strip_prefix("Warning. "))
+    }
+}
+
 macro_rules! codes {
     ($($constant:ident: $severity:ident $name:literal,)*) => {
         impl HostCode {
@@ -139,13 +151,13 @@ mod tests {
 
     #[test]
     fn each_code_has_a_section_of_the_documentation() {
-        let page = include_str!("../../../docs/host-checks.md");
         let sections: Vec<&str> =
-            page.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`')).collect();
+            PAGE.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`')).collect();
         let codes: Vec<&str> = HostCode::ALL.iter().map(|code| code.name).collect();
         for code in &codes {
             let named = sections.iter().filter(|section| *section == code).count();
             assert_eq!(named, 1, "docs/host-checks.md has {named} sections for {code}");
+            assert!(HostCode::description(code).is_some_and(|text| text.len() > 20), "{code}");
         }
         assert_eq!(sections.len(), codes.len(), "docs/host-checks.md has a section without a code");
         assert!(codes.iter().all(|code| code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')));

@@ -110,7 +110,7 @@ fn plain(path: &Path, written: &Text, text: String) -> Plugin {
     }
 }
 
-/// The object in a text; `null` if this is none that the filter accepts.
+/// The object in a text; `null` if the filter does not accept the text.
 pub(super) fn document_of(text: &str) -> Value {
     parse_object(text.trim_ascii().as_bytes(), LIMITS).map_or(Value::Null, Value::Object)
 }

@@ -25,7 +25,7 @@ pub(in crate::plugin) fn faults(cluster: &Value, at: &str, host: &str) -> Vec<Ho
             HostCode::CLUSTER_WITHOUT_TLS,
             at,
             format!(
-                "the filter calls https://{host} by this cluster, which does not encrypt: whoever is in between can give the filter keys"
+                "the filter calls https://{host} by this cluster, which does not encrypt: anyone in between can give the filter keys"
             ),
             format!(
                 "add a `transport_socket` with an UpstreamTlsContext: `sni: {host}`, and a `validation_context` with `trusted_ca` and `match_typed_subject_alt_names`"
@@ -203,7 +203,7 @@ fn context_faults(context: &Value, at: &str, host: &str, automatic: &AutomaticNa
         faults.push(HostDiagnostic::of_host(
             HostCode::TLS_WITHOUT_VALIDATION,
             format!("{at}.common_tls_context.validation_context"),
-            format!("the TLS of this cluster accepts every certificate: whoever is between Envoy and {host} can give the filter keys"),
+            format!("the TLS of this cluster accepts every certificate: anyone between Envoy and {host} can give the filter keys"),
             "add `validation_context` with `trusted_ca: {filename: /etc/ssl/certs/ca-certificates.crt}` and `match_typed_subject_alt_names`",
         ));
         return faults;
