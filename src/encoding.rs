@@ -55,6 +55,10 @@ pub fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
+pub fn base64url_decoded(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
 pub fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use okta_proxy_wasm::config::{Loaded, NativeCrypto};
 use okta_proxy_wasm::policy::{
-    Access, Audiences, AuditTrail, BodyFormat, ClaimNames, ClientAuthentication, Detail, EndpointAddress,
-    Introspection, KeyOrigin, Logged, OpaqueTokens, Policy, Provider, ResponseClass, Responses, Rule,
+    Access, Audiences, AuditTrail, BodyFormat, ClaimNames, ClientAuthentication, ConstraintMode, Detail,
+    EndpointAddress, Introspection, KeyOrigin, Logged, OpaqueTokens, Policy, Provider, ResponseClass, Responses, Rule,
 };
 use serde_json::{Map, Value, json};
 
@@ -86,6 +86,12 @@ fn provider(written: &Value, provider: &Provider) -> Value {
     members.insert(String::from("algorithms"), json!(algorithms));
     members.insert(String::from("clock_skew"), duration(provider.clock_skew));
     members.insert(String::from("accept_nonce"), json!(provider.accept_nonce));
+    let mode = match provider.mtls {
+        ConstraintMode::Off => "off",
+        ConstraintMode::IfBound => "if_bound",
+        ConstraintMode::Required => "required",
+    };
+    members.insert(String::from("sender_constraint"), json!({ "mtls": mode }));
     for name in [
         "additional_issuers",
         "tenants",

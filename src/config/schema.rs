@@ -20,6 +20,7 @@ use super::error::{ConfigError, ConfigErrorKind, Path};
 use crate::analysis::WarningCode;
 use crate::jose::Algorithm;
 use crate::policy::ClaimFormat;
+use crate::policy::ConstraintMode;
 use crate::spelling::nearest;
 use audit::AuditDocument;
 use claim_path::ClaimPath;
@@ -158,6 +159,8 @@ document! {
         /// before 25 issues them after a sign-in in a browser. Without it `nonce` marks an ID token, unless the `typ` of the
         /// header is `at+jwt`. Default: `false`.
         accept_nonce: bool,
+        /// Which tokens must be used by the client that they were issued to.
+        sender_constraint: SenderConstraintDocument,
         /// The claim with the subject. Default: `sub`.
         subject_claim: String,
         /// The claim with the client. Default: the first present of `cid`, `client_id`, `azp`.
@@ -171,6 +174,17 @@ document! {
         jwks: JwksDocument,
         /// Introspection of opaque tokens, and of JWTs for rules with `introspect`. Default: none.
         introspection: IntrospectionDocument,
+    }
+}
+
+document! {
+    /// Which tokens must be used by the client that they were issued to. A token with another constraint (`cnf`), such as one of DPoP,
+    /// is always rejected.
+    SenderConstraintDocument {
+        /// Tokens that are bound to a client certificate (RFC 8705): `off` rejects them; `if_bound` compares the certificate
+        /// of the connection, and accepts tokens without a constraint; `required` rejects those. The listener must request
+        /// client certificates. Envoy only. Default: `off`.
+        mtls: ConstraintMode,
     }
 }
 
@@ -276,6 +290,8 @@ impl Decode for Algorithm {
         algorithm
     }
 }
+
+string_enum!(ConstraintMode { "off" => Off, "if_bound" => IfBound, "required" => Required });
 
 string_enum!(NativeCrypto { "auto" => Auto, "off" => Off });
 

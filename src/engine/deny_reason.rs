@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::jose::TokenFault;
-use crate::policy::{ClaimFault, RouteFault, RuleFault, TargetFault, Unforwardable, UnmetReason};
+use crate::policy::{ClaimFault, ConstraintFault, RouteFault, RuleFault, TargetFault, Unforwardable, UnmetReason};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DenyReason {
@@ -24,6 +24,8 @@ pub enum DenyReason {
     KeyUnknown,
     /// The claims are not valid.
     Claim(ClaimFault),
+    /// The client does not meet the constraint of its token.
+    Constraint(ConstraintFault),
     /// Servers may read target or method differently, or rules depend on how they do.
     Rule(RuleFault),
     /// The rule denies all requests.
@@ -89,6 +91,10 @@ impl DenyReason {
             Self::Claim(ClaimFault::IdentityMalformed) => "identity_malformed",
             Self::Claim(ClaimFault::ClientUnexpected) => "client_unexpected",
             Self::Claim(ClaimFault::SenderConstrained) => "sender_constrained",
+            Self::Claim(ClaimFault::ThumbprintMalformed) => "certificate_thumbprint_malformed",
+            Self::Claim(ClaimFault::TokenNotBound) => "token_not_bound",
+            Self::Constraint(ConstraintFault::CertificateMissing) => "certificate_missing",
+            Self::Constraint(ConstraintFault::CertificateMismatch) => "certificate_mismatch",
             Self::Rule(RuleFault::Target(TargetFault::NotAPath)) => "path_malformed",
             Self::Rule(RuleFault::Target(TargetFault::TooLong)) => "path_too_long",
             Self::Rule(RuleFault::Target(TargetFault::EscapedSlash)) => "path_escaped_slash",
@@ -131,6 +137,12 @@ impl From<TokenFault> for DenyReason {
 impl From<ClaimFault> for DenyReason {
     fn from(fault: ClaimFault) -> Self {
         Self::Claim(fault)
+    }
+}
+
+impl From<ConstraintFault> for DenyReason {
+    fn from(fault: ConstraintFault) -> Self {
+        Self::Constraint(fault)
     }
 }
 

@@ -131,6 +131,7 @@ impl<'a> Message<'a> {
             | DenyReason::AlgorithmNotAllowed
             | DenyReason::KeyUnknown
             | DenyReason::Claim(_)
+            | DenyReason::Constraint(_)
             | DenyReason::TokenInactive
             | DenyReason::IntrospectionMismatch
             | DenyReason::TokenRevoked => Self::InvalidToken,

@@ -9,7 +9,9 @@ use crate::engine::deny_reason::DenyReason;
 use crate::introspection::call::TokenKind;
 use crate::jose::compact::JoseHeader;
 use crate::jose::{Algorithm, Claims, TokenFault, UnverifiedToken};
-use crate::policy::{ClaimFault, CredentialLocation, ProviderId, RuleFault, RuleId, UnmetReason, ValidatedToken};
+use crate::policy::{
+    ClaimFault, ConstraintFault, CredentialLocation, ProviderId, RuleFault, RuleId, UnmetReason, ValidatedToken,
+};
 use crate::unix_time::UnixTime;
 
 #[derive(Clone, Debug)]
@@ -88,6 +90,8 @@ pub enum TraceEvent {
     },
     /// The token is authentic and its claims are valid.
     Identity(Rc<ValidatedToken>),
+    /// Whether the client has the certificate that the token is bound to.
+    SenderConstraint(Result<(), ConstraintFault>),
     /// A value of the token cannot be forwarded.
     Unforwardable(DenyReason),
     /// The revocation list, if one is configured.
@@ -238,6 +242,7 @@ impl TraceEvent {
             | Self::Identity(_)
             | Self::Unforwardable(_) => TracedStep::Authenticate,
             Self::Introspection { kind: TokenKind::Jwt, .. }
+            | Self::SenderConstraint(_)
             | Self::Revocation(_)
             | Self::Requirement { .. }
             | Self::NotPending(_) => TracedStep::Authorize,

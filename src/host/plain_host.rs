@@ -95,6 +95,10 @@ impl Host for PlainHost {
         let reasons = [
             (policy.filter_state.names().next().is_some(), "`filter_state`: this host has none, only Envoy does"),
             (policy.clear_route_cache, "`clear_route_cache`: this host chooses the route before the filter runs"),
+            (
+                policy.providers.bind_tokens(),
+                "`sender_constraint`: this host does not show the certificate of the client, only Envoy does",
+            ),
             (signs_with_rsa, "a `private_key` of RSA: this host does not sign; a key of P-256 needs no host"),
             (
                 removes_parameters && self.is_nginx,

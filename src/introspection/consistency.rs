@@ -17,6 +17,11 @@ pub fn check_consistency(token: &ValidatedToken, answer: &ActiveToken) -> Result
     for name in ["iss", "sub", "jti"] {
         agree(token.claims().string(name), said.string(name))?;
     }
+    // A response may be the only one to say that a token is bound. It must not contradict the token that is checked.
+    let confirmation = said.members().get("cnf").filter(|confirmation| !confirmation.is_null());
+    if confirmation.is_some() && confirmation != token.claims().members().get("cnf") {
+        return Err(OtherToken);
+    }
     let ours = token.client().map_or(Claim::Absent, Claim::Valid);
     for name in ["client_id", "cid", "azp"] {
         // `azp` of a token that has a `client_id` too may be another party's (OpenID Connect Core section 2).
@@ -77,6 +82,7 @@ mod tests {
             json!({"client_id": null, "cid": "0oa2"}),
             json!({"jti": ["AT.1"]}),
             json!({"iss": [&*provider().issuer]}),
+            json!({"cnf": {"x5t#S256": "A"}}),
         ] {
             assert!(!verdict(&okta, &other), "{other}");
         }

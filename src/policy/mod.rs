@@ -25,12 +25,16 @@ pub mod requirement;
 pub mod responses;
 pub mod route;
 pub mod rule;
+pub mod sender_constraint;
 pub mod target_headers;
 mod token_kind;
 pub mod token_source;
 pub mod validate;
 
-use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead};
+use std::rc::Rc;
+
+use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead, push_new};
+use crate::policy::token_source::Credential;
 
 pub use crate::cel::{Attribute, AttributeValues};
 pub use audit_trail::{AuditTrail, Logged, SampleRate};
@@ -53,6 +57,7 @@ pub use route::{
     RouteIndex, RoutePart, Router, WorkLimit,
 };
 pub use rule::{Access, AnonymousAccess, AuthorizationRequest, Rule, RuleFault, RuleId, Rules};
+pub use sender_constraint::{ConstraintFault, ConstraintMode};
 pub use target_headers::{TargetHeader, TargetHeaders};
 pub use token_source::{CredentialLocation, TokenSource, UnremovableCredential};
 pub use validate::{ClaimFault, ValidatedToken, check_introspected_kind};
@@ -85,6 +90,19 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The attributes of the host that a decision about the request needs: those of its rule, and the client's certificate
+    /// where a provider's tokens may be bound to it.
+    pub fn required_attributes(&self, rule: RuleId, credential: &Credential<'_>) -> Option<Rc<[Attribute]>> {
+        let of_rule = self.rules.required_attributes(rule, credential);
+        let reads_token = self.rules.rule(rule).access != Access::Public && matches!(credential, Credential::Token(..));
+        if !reads_token || !self.providers.bind_tokens() {
+            return of_rule;
+        }
+        let mut attributes: Vec<Attribute> = of_rule.as_deref().unwrap_or_default().to_vec();
+        push_new(&mut attributes, Attribute::PeerDigest);
+        Some(attributes.into())
+    }
+
     /// The host's names for the upstreams of callouts, each once.
     pub fn upstreams(&self) -> Vec<&str> {
         let keys = self.providers.iter().filter_map(|(_, provider)| match &provider.keys {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::introspection::Introspection;
 use super::issuer_metadata::EndpointAddress;
+use super::sender_constraint::ConstraintMode;
 use crate::jose::{Algorithm, Claim, Claims, KeySet};
 use crate::unix_time::UnixTime;
 
@@ -28,6 +29,8 @@ pub struct Provider {
     pub max_token_lifetime: Option<Duration>,
     /// Whether its access tokens may have a `nonce`.
     pub accept_nonce: bool,
+    /// Whether its tokens may, or must, be bound to the client's certificate.
+    pub mtls: ConstraintMode,
     /// The names of the subject, client and scope claims.
     pub claim_names: ClaimNames,
     /// The source of its keys.

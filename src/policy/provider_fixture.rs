@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::jose::signing_fixture::TestKey;
 use crate::jose::{ActiveToken, Algorithm, IntrospectedToken};
-use crate::policy::{Audiences, ClaimNames, KeyOrigin, Provider};
+use crate::policy::{Audiences, ClaimNames, ConstraintMode, KeyOrigin, Provider};
 use crate::unix_time::UnixTime;
 
 pub(crate) const NOW_SECS: u64 = 1_700_000_000;
@@ -26,6 +26,7 @@ pub(crate) fn provider() -> Provider {
         clock_skew: Duration::from_secs(SKEW_SECS),
         client_ids: None,
         max_token_lifetime: None,
+        mtls: ConstraintMode::Off,
         accept_nonce: false,
         claim_names: ClaimNames::default(),
         keys: KeyOrigin::Inline(TestKey::P256.key_set()),

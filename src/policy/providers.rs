@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::introspection::{Introspection, OpaqueTokens};
 use super::provider::{Audiences, Provider};
+use super::sender_constraint::ConstraintMode;
 use super::validate::ClaimFault;
 use crate::jose::{Algorithm, Claim, UnverifiedToken};
 
@@ -15,6 +16,7 @@ use crate::jose::{Algorithm, Claim, UnverifiedToken};
 pub struct Providers {
     providers: Vec<Provider>,
     by_issuer: HashMap<Rc<str>, IssuerProviders>,
+    bind_tokens: bool,
 }
 
 /// The id of one of the policy's providers.
@@ -71,7 +73,13 @@ impl Providers {
             (issuer, providers)
         };
         let by_issuer = issuers.into_iter().map(of_issuer).collect();
-        Self { providers, by_issuer }
+        let bind_tokens = providers.iter().any(|provider| provider.mtls != ConstraintMode::Off);
+        Self { providers, by_issuer, bind_tokens }
+    }
+
+    /// Whether tokens of a provider may be bound to the client's certificate.
+    pub const fn bind_tokens(&self) -> bool {
+        self.bind_tokens
     }
 
     /// Selects the provider of a token by its unverified claims: `iss`, which equals one of the provider's issuers

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::jose::{ActiveToken, Claim, Claims, SignedPayload, VerifiedToken};
 use crate::policy::provider::{Audiences, Provider};
+use crate::policy::sender_constraint::{BindingFault, CertificateThumbprint, bound_certificate};
 use crate::policy::token_kind::{self, Kind, Nonce};
 use crate::unix_time::UnixTime;
 
@@ -23,6 +24,7 @@ pub struct ValidatedToken {
     scopes: Vec<String>,
     groups_claim: Rc<[String]>,
     validity: Validity,
+    certificate: Option<CertificateThumbprint>,
 }
 
 /// The validity period of a token, with the provider's clock skew.
@@ -74,6 +76,20 @@ pub enum ClaimFault {
     ClientUnexpected,
     /// The token is sender-constrained (`cnf`), and the constraint cannot be verified.
     SenderConstrained,
+    /// The thumbprint of its certificate (`cnf.x5t#S256`) is not base64url of a SHA-256 digest.
+    ThumbprintMalformed,
+    /// The token is not bound to a certificate, and the provider's tokens must be.
+    TokenNotBound,
+}
+
+impl From<BindingFault> for ClaimFault {
+    fn from(fault: BindingFault) -> Self {
+        match fault {
+            BindingFault::Unverified => Self::SenderConstrained,
+            BindingFault::ThumbprintMalformed => Self::ThumbprintMalformed,
+            BindingFault::Missing => Self::TokenNotBound,
+        }
+    }
 }
 
 impl ValidatedToken {
@@ -142,6 +158,11 @@ impl ValidatedToken {
         self.claims.names(&self.groups_claim)
     }
 
+    /// The certificate that it is bound to.
+    pub const fn certificate(&self) -> Option<CertificateThumbprint> {
+        self.certificate
+    }
+
     /// The tolerated difference between the issuer's clock and ours.
     pub const fn clock_skew(&self) -> Duration {
         self.validity.skew
@@ -182,13 +203,14 @@ struct ValidatedClaims {
     client: Option<String>,
     scopes: Vec<String>,
     validity: Validity,
+    certificate: Option<CertificateThumbprint>,
 }
 
 impl ValidatedClaims {
     fn with(self, claims: Claims, payload: Option<SignedPayload>, provider: &Provider) -> ValidatedToken {
-        let Self { subject, client, scopes, validity } = self;
+        let Self { subject, client, scopes, validity, certificate } = self;
         let groups_claim = Rc::clone(&provider.claim_names.groups);
-        ValidatedToken { claims, payload, subject, client, scopes, groups_claim, validity }
+        ValidatedToken { claims, payload, subject, client, scopes, groups_claim, validity, certificate }
     }
 }
 
@@ -201,9 +223,7 @@ fn validate_claims(
 ) -> Result<ValidatedClaims, ClaimFault> {
     check_audience(claims, &provider.audiences)?;
     let validity = check_times(claims, provider, origin, now)?;
-    if claims.contains("cnf") {
-        return Err(ClaimFault::SenderConstrained);
-    }
+    let certificate = bound_certificate(claims, provider.mtls)?;
     let names = &provider.claim_names;
     let (extra_client, extra_scope) = origin.names();
     // The list of revoked tokens identifies tokens by it.
@@ -220,7 +240,7 @@ fn validate_claims(
     {
         return Err(ClaimFault::ClientUnexpected);
     }
-    Ok(ValidatedClaims { subject, client, scopes, validity })
+    Ok(ValidatedClaims { subject, client, scopes, validity, certificate })
 }
 
 /// Access tokens only: their `typ` is absent (Okta), `JWT` or `at+jwt` (RFC 9068 section 2.1, RFC 8725 section 3.11).

@@ -11,7 +11,7 @@ use jsonschema::Validator;
 use okta_proxy_wasm::callout::{CalloutResult, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::audit::MAX_BYTES;
-use okta_proxy_wasm::engine::{Decision, LeaseOutcome, LimitReached, ParkingLimits};
+use okta_proxy_wasm::engine::{Attribute, Decision, LeaseOutcome, LimitReached, ParkingLimits};
 use okta_proxy_wasm::http::RequestHead;
 use serde_json::{Value, json};
 
@@ -238,6 +238,22 @@ fn of_tokens(reader: &mut Reader) {
     }
 }
 
+fn of_constraints(reader: &mut Reader) {
+    const THUMBPRINT: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+    let mut provider = inline();
+    provider["sender_constraint"] = json!({ "mtls": "required" });
+    let mut scene = Scene::new(&json!({ "providers": { "okta": provider } }), reader);
+    for (digest, cnf, expected) in [
+        (&b""[..], json!({ "x5t#S256": THUMBPRINT }), "certificate_missing"),
+        (&[b'0'; 64], json!({ "x5t#S256": THUMBPRINT }), "certificate_mismatch"),
+        (b"", json!({ "x5t#S256": "00" }), "certificate_thumbprint_malformed"),
+        (b"", Value::Null, "token_not_bound"),
+    ] {
+        scene.engine.attributes = Some(vec![(Attribute::PeerDigest, digest.to_vec())]);
+        assert_eq!(scene.reason("/", &token(if cnf.is_null() { json!({}) } else { json!({ "cnf": cnf }) })), expected);
+    }
+}
+
 fn of_rules(reader: &mut Reader) {
     let mut scene = Scene::new(&with_requirements(), reader);
     for (path, claims, expected) in [
@@ -411,6 +427,7 @@ fn every_record_matches_the_schema_and_every_member_of_the_schema_occurs() {
     of_tokens(&mut reader);
     of_rules(&mut reader);
     of_waits(&mut reader);
+    of_constraints(&mut reader);
     check_introspection_records(&mut reader);
     let sampled =
         json!({ "providers": { "okta": inline() }, "audit": { "denied": "sampled", "sample": 0.999_999_999 } });

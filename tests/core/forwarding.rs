@@ -214,6 +214,14 @@ fn resource_metadata_reflect_the_configuration() {
             "resource_tos_uri": "https://acme.com/tos",
         })
     );
+    let bound = |mode: &str| {
+        let mut provider = one_issuer()["providers"]["okta"].take();
+        provider["sender_constraint"] = json!({ "mtls": mode });
+        let resources = json!([{ "resource": "https://api.acme.com" }]);
+        let members = json!({ "providers": { "okta": provider }, "protected_resources": resources });
+        Gate::new(members).document(HOST, METADATA)["tls_client_certificate_bound_access_tokens"].clone()
+    };
+    assert_eq!((bound("off"), bound("if_bound"), bound("required")), (Value::Null, json!(true), json!(true)));
     let methods = |token: Value| {
         let resources = json!([{ "resource": "https://api.acme.com" }]);
         let document = Gate::new(json!({ "token": token, "protected_resources": resources })).document(HOST, METADATA);

@@ -57,6 +57,7 @@ mod rules;
 mod rules_model;
 #[cfg(not(target_family = "wasm"))]
 mod schema;
+mod sender_constraint;
 #[path = "../signing/mod.rs"]
 mod signing;
 mod token_cache;

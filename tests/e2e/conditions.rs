@@ -1,19 +1,20 @@
 //! Conditions and combined requirements in a real Envoy: every attribute comes from Envoy itself and has the value that the
 //! expression expects, forged input has no effect, and a condition of a request pending on keys sees its attributes at arrival.
 //!
-//! A second Envoy stands for the TLS clients, with one listener for each client.
+//! A second Envoy stands for the TLS clients ([`TlsClients`]).
 
 mod second_spellings;
 
 use std::time::Duration;
 
 use crate::gateway::{API, Gateway, Setup, minimal_configuration};
+use crate::tls_clients::TlsClients;
 use serde_json::{Value, json};
 use testbed::authorization_server::now;
 use testbed::polling::until;
 use testbed::{
-    CertificateAuthority, ClientCertificates, Cluster, DownstreamTls, Envoy, EnvoyBuilder, ListenerOptions, Mode,
-    Request, TempDir, send_many,
+    CertificateAuthority, ClientCertificates, Cluster, DownstreamTls, ListenerOptions, Mode, Request, TempDir,
+    send_many,
 };
 
 /// The authorization server's client `service`.
@@ -163,27 +164,6 @@ fn condition_sees_the_real_peer_and_the_original_request() {
         rows.push(("condition_value_missing", port, with(forwarded, nothing.clone())));
     }
     assert_rows(&gateway, &rows);
-}
-
-/// Plain listeners, each of which shows one certificate, or none, to one TLS listener.
-struct TlsClients(Envoy);
-
-impl TlsClients {
-    fn start(clients: Vec<(&str, Cluster)>) -> Self {
-        let builder = clients.into_iter().fold(EnvoyBuilder::new(), |builder, (name, cluster)| {
-            let listener = ListenerOptions {
-                backend: name.to_owned(),
-                path_normalization: false,
-                ..ListenerOptions::unfiltered(name)
-            };
-            builder.listener(listener).cluster(cluster)
-        });
-        Self(builder.start())
-    }
-
-    fn port(&self, name: &str) -> u16 {
-        self.0.port(name)
-    }
 }
 
 #[test]

@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod certificate_bound_tokens;
 mod clients;
 mod conditions;
 mod dynamic_files;
@@ -36,5 +37,6 @@ mod responses;
 mod rules;
 #[path = "../signing/mod.rs"]
 mod signing;
+mod tls_clients;
 mod token_cache;
 mod token_sources;

@@ -95,6 +95,7 @@ const fn affected_claims(fault: ClaimFault) -> &'static [&'static str] {
         ClaimFault::IdentityMalformed => &["client", "jti"],
         ClaimFault::ClientUnexpected => &["client"],
         ClaimFault::SenderConstrained => &["cnf", "typ", "token_type"],
+        ClaimFault::ThumbprintMalformed | ClaimFault::TokenNotBound => &["cnf"],
     }
 }
 
@@ -115,6 +116,12 @@ pub const fn describe(fault: ClaimFault) -> &'static str {
         ClaimFault::LifetimeTooLong => "its lifetime exceeds `max_token_lifetime`, or is not stated",
         ClaimFault::IdentityMalformed => "the claim for subject, client or scopes, or `jti`, is of the wrong type",
         ClaimFault::ClientUnexpected => "its client is not in `client_ids`",
-        ClaimFault::SenderConstrained => "it is sender-constrained (`cnf`), which the filter does not check",
+        ClaimFault::SenderConstrained => {
+            "it is sender-constrained (`cnf`), which the filter does not check: see `sender_constraint`"
+        }
+        ClaimFault::ThumbprintMalformed => "`cnf.x5t#S256` is not base64url of a SHA-256 digest (43 characters)",
+        ClaimFault::TokenNotBound => {
+            "it is not bound to a certificate (`cnf.x5t#S256`), and `sender_constraint.mtls` is `required`"
+        }
     }
 }

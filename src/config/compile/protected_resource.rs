@@ -105,6 +105,9 @@ fn metadata(
     members.insert(String::from("resource"), json!(address.as_str()));
     members.insert(String::from("authorization_servers"), json!(servers));
     members.insert(String::from("bearer_methods_supported"), json!(bearer_methods(context.token_source)));
+    if context.providers.is_some_and(Providers::bind_tokens) {
+        members.insert(String::from("tls_client_certificate_bound_access_tokens"), json!(true));
+    }
     if !scopes.is_empty() {
         members.insert(String::from("scopes_supported"), json!(scopes));
     }

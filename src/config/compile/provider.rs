@@ -150,6 +150,7 @@ fn provider(
         client_ids,
         max_token_lifetime: document.max_token_lifetime,
         accept_nonce: document.accept_nonce.unwrap_or(false),
+        mtls: document.sender_constraint.and_then(|constraint| constraint.mtls).unwrap_or_default(),
         claim_names,
         keys: keys?,
         introspection,

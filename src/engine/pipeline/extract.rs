@@ -36,7 +36,7 @@ pub(super) fn extract<'a>(
     }
     context.removals = policy.strip(head).inspect_err(|_| context.trace.record(|| TraceEvent::Unremovable))?;
     let credential = policy.token_source.find(head);
-    if let (false, Some(attributes)) = (has_attributes, policy.rules.required_attributes(context.rule, &credential)) {
+    if let (false, Some(attributes)) = (has_attributes, policy.required_attributes(context.rule, &credential)) {
         return Ok(Extracted::NeedAttributes(attributes));
     }
     let request = context.authorization_request(None, now);

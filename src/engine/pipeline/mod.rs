@@ -1,4 +1,5 @@
-//! The order in which a request is decided, one step per file: extract, authenticate, token status, authorize, decide.
+//! The order in which a request is decided, one step per file: extract, authenticate, sender constraint, token status,
+//! authorize, decide.
 //!
 //! Every step either passes its result to the next one or stops the request. A request that is [`Suspension::Pending`] is parked
 //! and later runs the same steps again from `authenticate`: until then a key may have been withdrawn. [`decide::decide`] is
@@ -11,6 +12,7 @@ mod extract;
 mod identify;
 pub(super) mod outcome;
 mod request;
+mod sender_constraint;
 mod token_status;
 
 use std::rc::Rc;
@@ -105,6 +107,7 @@ pub(super) fn run<'a>(mut request: Request<'a>, resources: &mut Resources<'_>) -
 
 fn conclude<'p>(request: &mut Request<'_>, resources: &mut Resources<'p>) -> Result<Conclusion<'p>, Stop<'p>> {
     let (token, mut verification) = authenticate::authenticate(request, resources)?;
+    sender_constraint::check(&mut request.context, &token)?;
     verification.introspection = token_status::check(request, &token, verification, resources)?;
     authorize::authorize(&mut request.context, token, verification, resources.policy, resources.now)
 }

@@ -248,9 +248,12 @@ fn all_that_this_host_cannot_do_is_logged_at_once() {
     document["token"] = json!({ "from_params": ["access_token"] });
     document["filter_state"] = json!(["subject"]);
     document["clear_route_cache"] = json!(true);
+    for provider in document["providers"].as_object_mut().unwrap().values_mut() {
+        provider["sender_constraint"] = json!({ "mtls": "if_bound" });
+    }
     let mut vm = Vm::start(HostBehavior::nginx());
     vm.configure(document.to_string().as_bytes());
-    for setting in ["`token.from_params`", "`filter_state`", "`clear_route_cache`"] {
+    for setting in ["`token.from_params`", "`filter_state`", "`clear_route_cache`", "`sender_constraint`"] {
         let logged = |line: &String| line.contains("the configuration is refused") && line.contains(setting);
         assert!(vm.log().iter().any(logged), "{setting}: {:?}", vm.log());
     }

@@ -71,8 +71,18 @@ impl Cluster {
         self
     }
 
+    /// Speaks this version of TLS only, such as `TLSv1_2`.
+    pub fn tls_version(mut self, version: &str) -> Self {
+        self.0["transport_socket"]["typed_config"]["common_tls_context"]["tls_params"] =
+            json!({"tls_minimum_protocol_version": version, "tls_maximum_protocol_version": version});
+        self
+    }
+
     /// Opens a connection for each request: some servers close theirs without a word, which is a 503 now and then.
     pub fn one_request_per_connection(mut self) -> Self {
+        if self.0["typed_extension_protocol_options"].is_null() {
+            self.0["typed_extension_protocol_options"] = spoken(&json!({"http_protocol_options": {}}));
+        }
         self.0["typed_extension_protocol_options"][PROTOCOL_OPTIONS]["common_http_protocol_options"] =
             json!({"max_requests_per_connection": 1});
         self

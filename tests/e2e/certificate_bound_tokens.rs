@@ -1,0 +1,119 @@
+//! Tokens that are bound to a client certificate (RFC 8705), in a real Envoy with real TLS clients: TLS 1.2 and 1.3, resumed
+//! sessions, HTTP/2, certificates of no trusted CA, and clients without one.
+
+use crate::gateway::{Gateway, Setup, minimal_configuration};
+use crate::native_vectors::base64url;
+use crate::tls_clients::TlsClients;
+use serde_json::{Value, json};
+use testbed::{CertificateAuthority, ClientCertificates, Cluster, DownstreamTls, ListenerOptions, Request, TempDir};
+
+const SERVER_NAME: &str = "api.acme.com";
+/// Certificates of the CA, and of anybody.
+const MTLS: &str = "mtls";
+const UNVERIFIED: &str = "unverified";
+
+/// The SHA-256 digest as `x5t#S256` has it.
+fn thumbprint(hex: &str) -> String {
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("a digit");
+    let digest: Vec<u8> = hex.as_bytes().chunks(2).map(byte).collect();
+    base64url(&digest)
+}
+
+fn bound(gateway: &Gateway, hex: &str) -> String {
+    gateway.bent(json!({ "cnf": { "x5t#S256": thumbprint(hex) } }))
+}
+
+#[test]
+fn a_bound_token_is_accepted_from_the_client_with_its_certificate_and_from_nobody_else() {
+    let directory = TempDir::with_prefix("bound-tokens-").expect("a temporary directory");
+    let authority = CertificateAuthority::create(directory.path());
+    let device = authority.issue_to_client("d-7", "spiffe://acme/d-7", "d-7.devices.acme.com");
+    let other = authority.issue_to_client("d-8", "spiffe://acme/d-8", "d-8.devices.acme.com");
+    let foreign_directory = TempDir::with_prefix("bound-tokens-").expect("a temporary directory");
+    let foreign = CertificateAuthority::create(foreign_directory.path());
+    let untrusted = foreign.issue_to_client("d-9", "spiffe://acme/d-9", "d-9.devices.acme.com");
+
+    let mut configuration = minimal_configuration();
+    configuration["providers"]["okta"]["sender_constraint"] = json!({ "mtls": "if_bound" });
+    let server = authority.issue(SERVER_NAME);
+    let listener = |name: &str, clients| ListenerOptions {
+        tls: Some(DownstreamTls { tls_inspector: false, certificate: server.clone(), clients }),
+        ..ListenerOptions::filtered(name, &configuration)
+    };
+    let more_listeners = vec![
+        listener(MTLS, ClientCertificates::FromCa(authority.ca_pem_path())),
+        listener(UNVERIFIED, ClientCertificates::FromAnybody(authority.ca_pem_path())),
+    ];
+    let gateway =
+        Setup { configuration: configuration.clone(), more_listeners, workers: 2, ..Setup::default() }.start();
+    let over_tls = |name: &str, to: &str| {
+        Cluster::identity_provider(name, gateway.envoy.port(to), SERVER_NAME, &authority.ca_pem_path())
+    };
+    let clients = TlsClients::start(vec![
+        ("d-7", over_tls("d-7", MTLS).with_certificate(&device).tls_version("TLSv1_3").one_request_per_connection()),
+        (
+            "d-7 by TLS 1.2",
+            over_tls("d-7 by TLS 1.2", MTLS)
+                .with_certificate(&device)
+                .tls_version("TLSv1_2")
+                .one_request_per_connection(),
+        ),
+        ("d-7 by HTTP/2", over_tls("d-7 by HTTP/2", MTLS).with_certificate(&device).http2()),
+        ("d-8", over_tls("d-8", MTLS).with_certificate(&other)),
+        ("no certificate", over_tls("no certificate", MTLS)),
+        ("untrusted", over_tls("untrusted", UNVERIFIED).with_certificate(&untrusted)),
+        ("d-7 untrusted listener", over_tls("d-7 untrusted listener", UNVERIFIED).with_certificate(&device)),
+    ]);
+    let of_device = bound(&gateway, &device.sha256);
+    let of_untrusted = bound(&gateway, &untrusted.sha256);
+    let unbound = gateway.alice();
+    let hex = gateway.bent(json!({ "cnf": { "x5t#S256": device.sha256 } }));
+    let dpop = gateway.bent(json!({ "cnf": { "jkt": thumbprint(&device.sha256) } }));
+    let xfcc = format!("Hash={}", device.sha256);
+    let ask = |port: u16, token: &str| {
+        Request::get("/accounts").bearer(token).header("x-forwarded-client-cert", &xfcc).send(port)
+    };
+    let mut wrong = Vec::new();
+    let mut denied = 0;
+    let mut row = |name: &str, port: u16, token: &str, expected: &str| {
+        // Cached tokens too, and sessions that are resumed.
+        for _ in 0..4 {
+            let response = ask(port, token);
+            let status = if expected == "authorized" { 200 } else { 401 };
+            if expected != "authorized" {
+                denied += 1;
+            }
+            let reason = if response.status == 200 {
+                String::from("authorized")
+            } else {
+                gateway.record_number(denied)["reason"].as_str().unwrap_or_default().to_owned()
+            };
+            if (response.status, &*reason) != (status, expected) {
+                wrong.push(format!("{name}: {} {reason} instead of {expected}", response.status));
+            }
+        }
+    };
+    for client in ["d-7", "d-7 by TLS 1.2", "d-7 by HTTP/2", "d-7 untrusted listener"] {
+        row(client, clients.port(client), &of_device, "authorized");
+    }
+    row("another client", clients.port("d-8"), &of_device, "certificate_mismatch");
+    row("no certificate", clients.port("no certificate"), &of_device, "certificate_missing");
+    row("plain text", gateway.port(), &of_device, "certificate_missing");
+    // Only the digest counts: a certificate that no CA has signed is as good (RFC 8705 section 2.2).
+    row("untrusted", clients.port("untrusted"), &of_untrusted, "authorized");
+    row("untrusted with another token", clients.port("untrusted"), &of_device, "certificate_mismatch");
+    for client in ["d-7", "no certificate"] {
+        row(client, clients.port(client), &unbound, "authorized");
+        row(client, clients.port(client), &hex, "certificate_thumbprint_malformed");
+        row(client, clients.port(client), &dpop, "sender_constrained");
+    }
+    // After all others, when every worker has the token in its cache.
+    row("another client again", clients.port("d-8"), &of_device, "certificate_mismatch");
+    row("d-7 again", clients.port("d-7"), &of_device, "authorized");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let stats: Value =
+        Request::get("/stats?filter=ssl.session_reused&format=json").send(gateway.envoy.admin_port()).json();
+    let reused: u64 = stats["stats"].as_array().into_iter().flatten().filter_map(|stat| stat["value"].as_u64()).sum();
+    assert!(reused >= 4, "no session was resumed: {stats}");
+    gateway.assert_no_trap();
+}

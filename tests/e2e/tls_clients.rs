@@ -1,0 +1,24 @@
+//! TLS clients of the gateway: an Envoy with one listener for each client.
+
+use testbed::{Cluster, Envoy, EnvoyBuilder, ListenerOptions};
+
+/// Plain listeners, each of which shows one certificate, or none, to one TLS listener.
+pub struct TlsClients(Envoy);
+
+impl TlsClients {
+    pub fn start(clients: Vec<(&str, Cluster)>) -> Self {
+        let builder = clients.into_iter().fold(EnvoyBuilder::new(), |builder, (name, cluster)| {
+            let listener = ListenerOptions {
+                backend: name.to_owned(),
+                path_normalization: false,
+                ..ListenerOptions::unfiltered(name)
+            };
+            builder.listener(listener).cluster(cluster)
+        });
+        Self(builder.start())
+    }
+
+    pub fn port(&self, name: &str) -> u16 {
+        self.0.port(name)
+    }
+}
