@@ -90,7 +90,7 @@ pub fn read_all(paths: &[PathBuf]) -> Files {
         }
     }
     let context = Rc::new(HostContext::of(sources.iter().filter_map(|(_, source)| match source {
-        Source::Documents { path, documents } => Some((name_of(path), documents.as_slice())),
+        Source::Documents { path, documents } => Some((path.display().to_string(), documents.as_slice())),
         Source::Plugin(_) | Source::Nginx { .. } => None,
     })));
     for (path, source) in sources {

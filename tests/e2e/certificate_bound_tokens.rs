@@ -2,25 +2,19 @@
 //! sessions, HTTP/2, certificates of no trusted CA, and clients without one.
 
 use crate::gateway::{Gateway, Setup, minimal_configuration};
-use crate::native_vectors::base64url;
 use crate::tls_clients::TlsClients;
 use serde_json::{Value, json};
-use testbed::{CertificateAuthority, ClientCertificates, Cluster, DownstreamTls, ListenerOptions, Request, TempDir};
+use testbed::{
+    Certificate, CertificateAuthority, ClientCertificates, Cluster, DownstreamTls, ListenerOptions, Request, TempDir,
+};
 
 const SERVER_NAME: &str = "api.acme.com";
 /// Certificates of the CA, and of anybody.
 const MTLS: &str = "mtls";
 const UNVERIFIED: &str = "unverified";
 
-/// The SHA-256 digest as `x5t#S256` has it.
-fn thumbprint(hex: &str) -> String {
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("a digit");
-    let digest: Vec<u8> = hex.as_bytes().chunks(2).map(byte).collect();
-    base64url(&digest)
-}
-
-fn bound(gateway: &Gateway, hex: &str) -> String {
-    gateway.bent(json!({ "cnf": { "x5t#S256": thumbprint(hex) } }))
+fn bound(gateway: &Gateway, certificate: &Certificate) -> String {
+    gateway.bent(json!({ "cnf": { "x5t#S256": certificate.thumbprint() } }))
 }
 
 #[test]
@@ -64,11 +58,11 @@ fn a_bound_token_is_accepted_from_the_client_with_its_certificate_and_from_nobod
         ("untrusted", over_tls("untrusted", UNVERIFIED).with_certificate(&untrusted)),
         ("d-7 untrusted listener", over_tls("d-7 untrusted listener", UNVERIFIED).with_certificate(&device)),
     ]);
-    let of_device = bound(&gateway, &device.sha256);
-    let of_untrusted = bound(&gateway, &untrusted.sha256);
+    let of_device = bound(&gateway, &device);
+    let of_untrusted = bound(&gateway, &untrusted);
     let unbound = gateway.alice();
     let hex = gateway.bent(json!({ "cnf": { "x5t#S256": device.sha256 } }));
-    let dpop = gateway.bent(json!({ "cnf": { "jkt": thumbprint(&device.sha256) } }));
+    let dpop = gateway.bent(json!({ "cnf": { "jkt": device.thumbprint() } }));
     let xfcc = format!("Hash={}", device.sha256);
     let ask = |port: u16, token: &str| {
         Request::get("/accounts").bearer(token).header("x-forwarded-client-cert", &xfcc).send(port)

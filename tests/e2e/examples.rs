@@ -45,6 +45,7 @@ requests_of_each_example_get_their_documented_responses! {
     legacy_headers: "legacy-headers",
     mcp_server: "mcp-server",
     microservices: "microservices",
+    mtls_bound_tokens: "mtls-bound-tokens",
     mtls_in_front: "mtls-in-front",
     okta: "okta",
     opaque_tokens: "opaque-tokens",

@@ -73,7 +73,7 @@ fn verdicts(list: &Value) -> Vec<bool> {
     list.as_array().unwrap().iter().map(|verdict| verdict.as_bool().unwrap()).collect()
 }
 
-pub fn base64url(bytes: &[u8]) -> String {
+fn base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 

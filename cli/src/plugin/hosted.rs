@@ -92,7 +92,7 @@ pub(super) fn plugins_in(name: &str, path: &Path, document: &Document, context: 
             let mut diagnostics = hosted.diagnostics(at, &plugin);
             let manager = managers.iter().find(|manager| manager.contains(at));
             diagnostics.extend(manager.into_iter().flat_map(|manager| manager.diagnostics(at, &plugin)));
-            diagnostics.extend(twice::second_run(name, at, value, &context.extensions));
+            diagnostics.extend(twice::second_run(&file, at, value, &context.extensions));
             paths.push(at.to_owned());
             let value_path = format!("{at}{}", hosted.value_path);
             let is_text = matches!(hosted.host, Host::Envoy) || is_string(&hosted);
@@ -110,7 +110,7 @@ pub(super) fn plugins_in(name: &str, path: &Path, document: &Document, context: 
                 diagnostics: diagnostics.into_iter().map(locate).collect(),
                 host: match hosted.host {
                     Host::Envoy | Host::Istio(_) | Host::EnvoyGateway(_) => {
-                        PluginHost::Proxy(Rc::clone(context), Scope::of(name, document))
+                        PluginHost::Proxy(Rc::clone(context), Scope::of(&file, document))
                     }
                     Host::Kong => PluginHost::None,
                 },

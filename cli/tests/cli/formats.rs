@@ -320,13 +320,18 @@ fn effective_configuration_has_no_format_of_build_servers() {
 
 #[test]
 fn standard_input_has_no_file_in_a_format() {
-    let document = json!({ "providers": {}, "unknown": 1 }).to_string();
-    let sarif = sarif_run(&run_with_input(&["check", "--format", "sarif", "-"], &document));
-    assert!(
-        sarif["results"].as_array().unwrap().iter().all(|one| one["locations"][0].get("physicalLocation").is_none())
-    );
-    let read = annotations(&run_with_input(&["check", "--format", "github", "-"], &document).stdout);
-    assert!(!read.is_empty() && read.iter().all(|(_, properties, _)| properties.get("file").is_none()), "{read:?}");
+    let plugin = json!({ "providers": {}, "unknown": 1 }).to_string();
+    // One with a fault of a cluster.
+    let bootstrap = fs::read_to_string(root().join("envoy/envoy.yaml")).unwrap();
+    let bootstrap = bootstrap.replace("sni: acme.okta.com", "sni: other.okta.com");
+    for document in [plugin, bootstrap] {
+        let sarif = sarif_run(&run_with_input(&["check", "--format", "sarif", "-"], &document));
+        let results = sarif["results"].as_array().unwrap();
+        assert!(!results.is_empty(), "{sarif}");
+        assert!(results.iter().all(|one| one["locations"][0].get("physicalLocation").is_none()), "{results:?}");
+        let read = annotations(&run_with_input(&["check", "--format", "github", "-"], &document).stdout);
+        assert!(!read.is_empty() && read.iter().all(|(_, properties, _)| properties.get("file").is_none()), "{read:?}");
+    }
 }
 
 /// The version is in the SARIF log only.

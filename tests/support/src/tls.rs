@@ -8,6 +8,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine as _;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
@@ -34,6 +35,15 @@ pub struct Certificate {
     pub private_key: PathBuf,
     /// SHA-256 of its DER form in lower-case hex.
     pub sha256: String,
+}
+
+impl Certificate {
+    /// The digest as `x5t#S256` has it (RFC 8705 section 3.1).
+    pub fn thumbprint(&self) -> String {
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("a digit");
+        let digest: Vec<u8> = self.sha256.as_bytes().chunks(2).map(byte).collect();
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest)
+    }
 }
 
 impl CertificateAuthority {

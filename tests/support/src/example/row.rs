@@ -31,6 +31,8 @@ pub struct Row {
     pub revoked: bool,
     /// The provider whose authorization server signs the token; the only one, unless said.
     pub signed_by: Option<String>,
+    /// The DNS name or the URI of the certificate that the token is bound to (`cnf`).
+    pub token_bound_to: Option<String>,
     /// Where the token stands in place of `Authorization: Bearer`: a cookie's name.
     pub token_cookie: Option<String>,
     /// The listener, where there are several.

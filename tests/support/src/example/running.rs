@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{Ipv4Addr, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use super::folder::Example;
@@ -69,10 +69,19 @@ struct RateLimits {
     service: Arc<RateLimitService>,
 }
 
+/// Whether the gateway trusts who signed a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Trust {
+    Trusted,
+    Untrusted,
+}
+
 struct Certificates {
     trusted: CertificateAuthority,
     untrusted: CertificateAuthority,
     gateway: Certificate,
+    /// Those of clients, by their names.
+    issued: Mutex<BTreeMap<(Trust, String), Certificate>>,
     _directories: [TempDir; 2],
 }
 
@@ -167,7 +176,15 @@ impl RunningExample {
             let (login, scopes, audience) = (&wanted.user, &wanted.scopes, &wanted.audience);
             provider.server.user_token(&UserTokenRequest { login, scopes, audience, acr: None })
         });
-        let token = opaque.or_else(|| row.token.as_ref().map(|claims| tokens::signed(&provider.server, claims)));
+        let signed = |claims: &Map<String, Value>| {
+            let mut claims = claims.clone();
+            if let Some(name) = &row.token_bound_to {
+                let thumbprint = self.certificates.issued(name, Trust::Trusted).thumbprint();
+                claims.insert(String::from("cnf"), json!({ "x5t#S256": thumbprint }));
+            }
+            tokens::signed(&provider.server, &claims)
+        };
+        let token = opaque.or_else(|| row.token.as_ref().map(signed));
         token.inspect(|token| {
             if row.revoked {
                 provider.server.revoke("application", token);
@@ -262,9 +279,8 @@ impl RunningExample {
     }
 
     fn client_certificate(&self, row: &Row) -> Option<Certificate> {
-        let Certificates { trusted, untrusted, .. } = &self.certificates;
-        let certificate = row.certificate.as_ref().map(|name| trusted.issue(name));
-        certificate.or_else(|| row.untrusted_certificate.as_ref().map(|name| untrusted.issue(name)))
+        let issued = |name: &Option<String>, trust| name.as_ref().map(|name| self.certificates.issued(name, trust));
+        issued(&row.certificate, Trust::Trusted).or_else(|| issued(&row.untrusted_certificate, Trust::Untrusted))
     }
 
     fn introspections(&self) -> u64 {
@@ -320,7 +336,17 @@ impl Certificates {
         let [trusted, untrusted] =
             directories.each_ref().map(|directory| CertificateAuthority::create(directory.path()));
         let gateway = trusted.issue(GATEWAY_NAME);
-        Self { trusted, untrusted, gateway, _directories: directories }
+        Self { trusted, untrusted, gateway, issued: Mutex::default(), _directories: directories }
+    }
+
+    /// The certificate of a client, always the same one.
+    fn issued(&self, name: &str, trust: Trust) -> Certificate {
+        let mut issued = self.issued.lock().expect("no panic");
+        let authority = match trust {
+            Trust::Trusted => &self.trusted,
+            Trust::Untrusted => &self.untrusted,
+        };
+        issued.entry((trust, name.to_owned())).or_insert_with(|| authority.issue(name)).clone()
     }
 }
 
