@@ -1,7 +1,7 @@
 //! Conditions and combined requirements in a real Envoy: every attribute comes from Envoy itself and has the value that the
 //! expression expects, forged input has no effect, and a condition of a request pending on keys sees its attributes at arrival.
 //!
-//! A second Envoy stands for the TLS clients ([`TlsClients`]).
+//! A second Envoy plays the TLS clients ([`TlsClients`]).
 
 mod second_spellings;
 
