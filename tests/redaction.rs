@@ -70,7 +70,8 @@ fn no_decision_contains_a_token_in_any_form() {
     let (mut decided, mut admitted) = (0, 0);
     for (at, token) in tokens.iter().enumerate() {
         let authorized = |credential: String| ("authorization", credential);
-        let heads: [&[(&str, String)]; 11] = [
+        let heads: [&[(&str, String)]; 12] = [
+            &[(":authority", if token.starts_with("eyJ") { token.clone() } else { "x".to_owned() })],
             &[(":path", format!("/x#access_token={token}"))],
             &[(":path", format!("/x/{}", if token.starts_with("eyJ") { token } else { "x" }))],
             &[(":path", format!("/x?access_token={token}"))],
@@ -102,7 +103,7 @@ fn no_decision_contains_a_token_in_any_form() {
             admitted += usize::from(matches!(decision.verdict, Verdict::Allow(_)));
         }
     }
-    assert_eq!(decided, tokens.len() * 11);
+    assert_eq!(decided, tokens.len() * 12);
     assert_eq!(admitted, 5, "the good token from each place is rewritten, and that shows nothing either");
 }
 

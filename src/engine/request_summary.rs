@@ -1,5 +1,5 @@
 //! What an audit record says of a request. All of it comes from the client: it is escaped, bounded, and without the query,
-//! where clients put tokens.
+//! where clients put tokens. What looks like a JWT is left out everywhere.
 
 use std::rc::Rc;
 
@@ -25,7 +25,7 @@ pub(super) struct RequestSummary {
     pub(super) id: Option<String>,
     pub(super) method: Option<String>,
     pub(super) host: Option<String>,
-    /// The path without query and fragment, and without segments that look like a JWT.
+    /// The path without query and fragment.
     pub(super) path: Option<String>,
 }
 
@@ -34,14 +34,13 @@ impl RequestSummary {
         let first = |name: &str| head.values(name).next();
         let id = first("x-request-id").filter(|id| (1..=64).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic));
         let path = first(":path").map(|target| {
-            let path = target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
-            without_tokens(path.get(..MAX_READ_BYTES).unwrap_or(path))
+            escaped(target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default(), MAX_PATH_BYTES)
         });
         Self {
             id: id.map(|id| String::from_utf8_lossy(id).into_owned()),
             method: first(":method").map(|method| escaped(method, MAX_METHOD_BYTES)),
             host: first(":authority").or(first("host")).map(|host| escaped(host, MAX_HOST_BYTES)),
-            path: path.map(|path| bounded_to(MAX_PATH_BYTES, &path).into_owned()),
+            path,
         }
     }
 }
@@ -53,7 +52,7 @@ pub(super) fn unknown_issuer(issuer: &str) -> Rc<str> {
 
 fn escaped(bytes: &[u8], limit: usize) -> String {
     let read = bytes.get(..MAX_READ_BYTES).unwrap_or(bytes);
-    bounded_to(limit, &percent_encode(read, is_plain)).into_owned()
+    bounded_to(limit, &without_tokens(read)).into_owned()
 }
 
 /// Escaped: control characters, spaces, and all that a terminal may show otherwise than it is.
@@ -61,11 +60,11 @@ fn is_plain(_: usize, byte: u8) -> bool {
     byte.is_ascii_graphic()
 }
 
-/// The path, escaped, with `…` in place of what looks like a JWT: a client may put one there too.
-fn without_tokens(path: &[u8]) -> String {
+/// The text, escaped, with `…` in place of what looks like a JWT: a client may put one there too.
+fn without_tokens(text: &[u8]) -> String {
     let is_of_jwt = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let mut written = String::new();
-    for piece in path.chunk_by(|before, after| is_of_jwt(*before) && is_of_jwt(*after)) {
+    for piece in text.chunk_by(|before, after| is_of_jwt(*before) && is_of_jwt(*after)) {
         if piece.starts_with(JWT_START) && piece.len() >= MIN_JWT_BYTES {
             written.push_str(CUT);
         } else {
@@ -117,6 +116,10 @@ mod tests {
         assert_eq!(found.method.as_deref().map(str::len), Some(MAX_METHOD_BYTES));
         assert_eq!(found.host, Some(format!("{}…", "h".repeat(MAX_HOST_BYTES - CUT.len()))));
         assert_eq!(summary(&[("host", b"api")]).host.as_deref(), Some("api"));
+        let token = b"eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln";
+        let found = summary(&[(":method", token), (":authority", &[&token[..], b":443"].concat())]);
+        assert_eq!((found.method.as_deref(), found.host.as_deref()), (Some("…"), Some("…:443")));
+        assert_eq!(&*unknown_issuer("https://eyJhbGciOiJSUzI1NiJ9.e30.c2ln/x"), "https://…/x");
         assert_eq!(&*unknown_issuer("https://evil.example/\u{202e}\n"), "https://evil.example/%E2%80%AE%0A");
         assert!(unknown_issuer(&"\u{1}".repeat(9000)).len() <= MAX_ISSUER_BYTES);
     }
