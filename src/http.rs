@@ -121,6 +121,8 @@ impl HeaderName {
     pub const ALLOW_HEADERS: Self = Self(Cow::Borrowed("access-control-allow-headers"));
     pub const MAX_AGE: Self = Self(Cow::Borrowed("access-control-max-age"));
     pub const AUTHORIZATION: Self = Self(Cow::Borrowed("authorization"));
+    pub const DPOP: Self = Self(Cow::Borrowed("dpop"));
+    pub const DPOP_NONCE: Self = Self(Cow::Borrowed("dpop-nonce"));
     pub const CONNECTION: Self = Self(Cow::Borrowed("connection"));
 
     /// The name in lower case, or `None` if it is not a token (RFC 9110 section 5.6.2).

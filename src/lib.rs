@@ -16,12 +16,14 @@ pub mod callout;
 pub mod civil_date;
 pub mod encoding;
 pub mod http;
+pub mod http_uri;
 pub mod json_path;
 pub mod memory;
 pub mod randomness;
 pub mod redacted;
 pub mod sequence;
 pub mod spelling;
+pub mod thumbprint;
 pub mod unix_time;
 pub mod wake_slots;
 
@@ -34,6 +36,7 @@ pub mod jose;
 pub mod keys;
 pub mod lookup;
 pub mod policy;
+pub mod replay;
 pub mod revocation;
 pub mod telemetry;
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use okta_proxy_wasm::config::{Loaded, NativeCrypto};
 use okta_proxy_wasm::policy::{
     Access, Audiences, AuditTrail, BodyFormat, ClaimNames, ClientAuthentication, ConstraintMode, Detail,
-    EndpointAddress, Introspection, KeyOrigin, Logged, OpaqueTokens, Policy, Provider, ResponseClass, Responses, Rule,
+    EndpointAddress, Introspection, KeyOrigin, Logged, NonceMode, OpaqueTokens, Policy, Provider, PublicOrigin,
+    ResponseClass, Responses, Rule, SenderConstraint,
 };
 use serde_json::{Map, Value, json};
 
@@ -39,6 +40,8 @@ pub fn document(written: &Value, loaded: &Loaded) -> Value {
     let cache = member(&mut members, "cache");
     set(cache, "max_tokens", json!(policy.cache.tokens));
     set(cache, "max_bytes", json!(policy.cache.bytes));
+    let replay_detection = member(&mut members, "replay_detection");
+    set(replay_detection, "max_proofs", json!(policy.max_proofs));
     let native_crypto = match loaded.native_crypto {
         NativeCrypto::Auto => "auto",
         NativeCrypto::Off => "off",
@@ -86,12 +89,10 @@ fn provider(written: &Value, provider: &Provider) -> Value {
     members.insert(String::from("algorithms"), json!(algorithms));
     members.insert(String::from("clock_skew"), duration(provider.clock_skew));
     members.insert(String::from("accept_nonce"), json!(provider.accept_nonce));
-    let mode = match provider.mtls {
-        ConstraintMode::Off => "off",
-        ConstraintMode::IfBound => "if_bound",
-        ConstraintMode::Required => "required",
-    };
-    members.insert(String::from("sender_constraint"), json!({ "mtls": mode }));
+    let nonce_key =
+        members.get("sender_constraint").and_then(|constraint| constraint.pointer("/proofs/nonce_key")).cloned();
+    let constraint = sender_constraint(&provider.sender_constraint, nonce_key.unwrap_or_default());
+    members.insert(String::from("sender_constraint"), constraint);
     for name in [
         "additional_issuers",
         "tenants",
@@ -243,4 +244,21 @@ fn default(object: &mut Value, name: &str, value: Value) {
     if object.get(name).is_none_or(Value::is_null) {
         set(object, name, value);
     }
+}
+
+fn sender_constraint(constraint: &SenderConstraint, nonce_key: Value) -> Value {
+    let mode = |mode| match mode {
+        ConstraintMode::Off => "off",
+        ConstraintMode::IfBound => "if_bound",
+        ConstraintMode::Required => "required",
+    };
+    let mut members = json!({ "mtls": mode(constraint.mtls), "dpop": mode(constraint.dpop_mode()), "proofs": null });
+    if let Some(dpop) = &constraint.dpop {
+        let origins: Vec<&str> = dpop.origins.iter().map(PublicOrigin::as_str).collect();
+        let algorithms: Vec<&str> = dpop.algorithms.iter().map(|algorithm| algorithm.name()).collect();
+        let nonce = if matches!(dpop.nonce, NonceMode::Off) { "off" } else { "required" };
+        members["proofs"] = json!({ "origins": origins, "algorithms": algorithms, "max_age": duration(dpop.max_age), "nonce": nonce,
+                "nonce_key": nonce_key });
+    }
+    members
 }

@@ -2,6 +2,7 @@
 
 mod claims;
 pub mod requirement;
+mod sender_constraint;
 
 use okta_proxy_wasm::engine::AttributeValues;
 use okta_proxy_wasm::engine::deny_reason::DenyReason;
@@ -11,8 +12,8 @@ use okta_proxy_wasm::introspection::call::TokenKind;
 use okta_proxy_wasm::jose::{Claim, Claims, IntrospectedToken, ResponseFault, TokenFault, UnverifiedToken};
 use okta_proxy_wasm::policy::token_source::Credential;
 use okta_proxy_wasm::policy::{
-    Access, Audiences, AuthorizationRequest, ClaimFault, ConstraintFault, CredentialLocation, Policy, ProviderId,
-    RuleId, TokenSource, UnmetReason, ValidatedToken,
+    Access, Audiences, AuthorizationRequest, ClaimFault, CredentialLocation, Policy, ProviderId, RuleId, TokenSource,
+    UnmetReason, ValidatedToken,
 };
 use serde_json::{Value, json};
 
@@ -182,20 +183,10 @@ impl Formatter<'_> {
                 fail("headers", "a number cannot be forwarded exactly")
             }
             TraceEvent::Unforwardable(_) => fail("headers", "a value is too long to be forwarded"),
-            TraceEvent::SenderConstraint(result) => {
-                let (outcome, message) = match result {
-                    Ok(()) => (StepOutcome::Pass, "the client has the certificate that the token is bound to"),
-                    Err(ConstraintFault::CertificateMissing) => (
-                        StepOutcome::Fail,
-                        "the token is bound to a certificate, and the client has shown none: give its digest with \
-                         --attribute connection.sha256_peer_certificate_digest=HEX",
-                    ),
-                    Err(ConstraintFault::CertificateMismatch) => {
-                        (StepOutcome::Fail, "the token is bound to another certificate than that of the client")
-                    }
-                };
-                vec![Step::new("constraint", outcome, message)]
+            TraceEvent::SenderConstraint { binding, checked } => {
+                sender_constraint::step(binding, *checked).into_iter().collect()
             }
+            TraceEvent::UsedProof(fault) => fail("constraint", sender_constraint::describe(*fault)),
             TraceEvent::Revocation(result) => {
                 let (outcome, message) = match result {
                     CheckResult::Passed => (StepOutcome::Pass, "not on the revocation list"),
@@ -278,7 +269,7 @@ impl Formatter<'_> {
         let only = TokenSource { headers: Vec::new(), cookies: Vec::new(), params: Vec::new(), ..source.clone() };
         let has = |alone: TokenSource| alone.find(self.head) != Credential::Missing;
         match location {
-            CredentialLocation::Header => {
+            CredentialLocation::Header | CredentialLocation::DpopHeader => {
                 let header = source
                     .headers
                     .iter()

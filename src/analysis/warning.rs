@@ -48,6 +48,8 @@ warning_codes! {
     PartlyShadowedRule "partly_shadowed_rule";
     /// An earlier rule has the same `match` and requires the same.
     DuplicateRule "duplicate_rule";
+    /// The backend receives tokens that are bound to a key of the client.
+    BoundTokenForwarded "bound_token_forwarded";
     /// The rule is for metadata that the filter serves itself.
     MetadataRule "metadata_rule";
     /// A rule for some methods leaves another method to a weaker rule.

@@ -16,6 +16,7 @@ mod reserved_headers;
 mod responses;
 mod rules;
 mod secret;
+mod sender_constraint;
 mod target_headers;
 mod token_source;
 mod warnings;
@@ -24,7 +25,7 @@ use super::error::{ConfigError, Path};
 use super::schema::{CacheDocument, Document};
 use super::{Environment, Loaded};
 use crate::analysis::{self, WarningCode};
-use crate::policy::{CacheLimits, Forwarding, Policy};
+use crate::policy::{CacheLimits, Forwarding, Policy, Providers};
 use diagnostics::Diagnostics;
 use protected_resource::{ResourceContext, protected_resources};
 
@@ -56,7 +57,10 @@ pub(super) fn document(
     let forwarding =
         claims.zip(removed).map(|(claims, removed)| Forwarding::new(claims, payload).also_removing(removed));
     let token = document.token.unwrap_or_default();
-    let token_source = token_source::token_source(token, forwarding.as_ref(), &at.member("token"), &mut diagnostics);
+    let accepts_proofs = providers.as_ref().map(Providers::accepts_proofs);
+    let identity = forwarding.as_ref();
+    let token_source =
+        token_source::token_source(token, identity, accepts_proofs, &at.member("token"), &mut diagnostics);
     let filter_state = filter_state::filter_state(document.filter_state, &at.member("filter_state"), &mut diagnostics);
     let target_headers = target_headers::target_headers(
         document.insecure_keep_target_headers,
@@ -93,6 +97,8 @@ pub(super) fn document(
     let resources_at = at.member("protected_resources");
     let resources = protected_resources(document.protected_resources, &context, &resources_at, &mut diagnostics);
     let allowed = allowed_warnings(document.allow_warnings, &at.member("allow_warnings"), &mut diagnostics);
+    let replay_detection = document.replay_detection.unwrap_or_default();
+    let max_proofs = sender_constraint::max_proofs(replay_detection, &at.member("replay_detection"), &mut diagnostics);
     let (rules, routes) = rules?;
     let policy = Policy {
         providers: providers?,
@@ -108,6 +114,7 @@ pub(super) fn document(
         audit: audit?,
         readiness_path,
         cache: cache_limits(document.cache.unwrap_or_default()),
+        max_proofs: max_proofs?,
     };
     let mut warnings = diagnostics.warnings;
     warnings.extend(analysis::analyze(&policy, &routes, at));

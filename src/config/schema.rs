@@ -25,7 +25,7 @@ use crate::spelling::nearest;
 use audit::AuditDocument;
 use claim_path::ClaimPath;
 use forwarding::{FilterStateDocument, ProtectedResourceDocument};
-use introspection::{CalloutHeaderValue, IntrospectionDocument, RevocationsDocument};
+use introspection::{CalloutHeaderValue, IntrospectionDocument, RevocationsDocument, Secret};
 use responses::ResponsesDocument;
 use rules::{DefaultRuleDocument, RuleDocument};
 
@@ -100,6 +100,8 @@ document! {
         allow_warnings: Vec<WarningCode>,
         /// The cache of verified tokens, so that each signature is verified once.
         cache: CacheDocument,
+        /// The memory for proofs that were used, so that each is accepted once.
+        replay_detection: ReplayDetectionDocument,
         /// A path of the filter itself, for health checks: 200 if this worker has keys of every provider and, with
         /// `revocations`, a list, otherwise 503. Default: none.
         readiness_path: String,
@@ -114,6 +116,15 @@ document! {
         max_tokens: u32,
         /// The maximum size in bytes, approximately; a token takes some four times its length. Default: 16777216.
         max_bytes: u32,
+    }
+}
+
+document! {
+    /// The memory for proofs that were used. All workers of a process share it on Envoy; other hosts have one in each worker.
+    ReplayDetectionDocument {
+        /// How many proofs are remembered, between 1024 and 1048576. Each takes up to 40 bytes, until it is older than `max_age`
+        /// of its provider. One client may use a quarter of them. A proof that cannot be remembered is a 503. Default: 131072.
+        max_proofs: u32,
     }
 }
 
@@ -178,13 +189,40 @@ document! {
 }
 
 document! {
-    /// Which tokens must be used by the client that they were issued to. A token with another constraint (`cnf`), such as one of DPoP,
-    /// is always rejected.
+    /// Which tokens must be used by the client that they were issued to. A token with another constraint (`cnf`) is always
+    /// rejected; one with both constraints must meet both.
     SenderConstraintDocument {
         /// Tokens that are bound to a client certificate (RFC 8705): `off` rejects them; `if_bound` compares the certificate
         /// of the connection, and accepts tokens without a constraint; `required` rejects those. The listener must request
         /// client certificates. Envoy only. Default: `off`.
         mtls: ConstraintMode,
+        /// Tokens that are bound to a key (DPoP, RFC 9449): `off` rejects them; `if_bound` requires a proof with them, and accepts
+        /// tokens without a constraint as `Bearer`; `required` rejects those. The header `DPoP` is removed before the backend.
+        /// Default: `off`.
+        dpop: ConstraintMode,
+        /// The proofs of the clients. Required with `dpop`.
+        proofs: ProofsDocument,
+    }
+}
+
+document! {
+    /// The proofs that clients send in the header `DPoP`.
+    ProofsDocument {
+        /// The origins of the URLs that clients use, such as `https://api.acme.com`: `htu` of a proof must begin with one. They are
+        /// not taken from the request, because a proxy in front may have changed scheme and host. Of several origins, the one
+        /// with the host of the request counts. `http` only with `insecure_http`.
+        origins: Vec<String>,
+        /// The accepted algorithms of proofs. Default: all that tokens may have.
+        algorithms: Vec<Algorithm>,
+        /// The greatest accepted difference between `iat` of a proof and the time here, between `"5s"` and `"300s"`. A proof is
+        /// remembered for that long. Default: `"60s"`.
+        max_age: Duration,
+        /// Whether a proof must have a nonce of the filter: `off` or `required`. A nonce is accepted for two to four minutes; a client
+        /// gets the next one with a response before that. Default: `off`.
+        nonce: NonceRequirement,
+        /// The secret key of the nonces, of at least 32 bytes: gateways with the same key accept each other's nonces. Default: a
+        /// random key of the process.
+        nonce_key: Secret,
     }
 }
 
@@ -290,6 +328,16 @@ impl Decode for Algorithm {
         algorithm
     }
 }
+
+/// Whether proofs must have a nonce.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NonceRequirement {
+    #[default]
+    Off,
+    Required,
+}
+
+string_enum!(NonceRequirement { "off" => Off, "required" => Required });
 
 string_enum!(ConstraintMode { "off" => Off, "if_bound" => IfBound, "required" => Required });
 

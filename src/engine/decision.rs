@@ -3,12 +3,14 @@
 use crate::engine::audit::AuditRecord;
 use crate::engine::filter_state::FilterStateValues;
 use crate::engine::trace::Trace;
-use crate::http::{HeadEdits, LocalResponse};
+use crate::http::{HeadEdits, HeaderName, HeaderValue, LocalResponse};
 
 #[derive(Clone, Debug)]
 pub struct Decision {
     /// What the host does with the request.
     pub verdict: Verdict,
+    /// Fields of the response to a request that is forwarded.
+    pub response_headers: Vec<(HeaderName, HeaderValue)>,
     /// The filter state; empty unless configured.
     pub filter_state: FilterStateValues,
     pub audit: AuditRecord,

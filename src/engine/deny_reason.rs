@@ -52,6 +52,8 @@ pub enum DenyReason {
     RevocationsUnavailable(Duration),
     /// The request was pending until its deadline.
     WaitTimedOut,
+    /// Proofs cannot be remembered now: the client uses its share of the memory, or it is full.
+    ReplayDetectionFull,
     /// Too many requests are pending.
     TooManyPending,
 }
@@ -92,9 +94,13 @@ impl DenyReason {
             Self::Claim(ClaimFault::ClientUnexpected) => "client_unexpected",
             Self::Claim(ClaimFault::SenderConstrained) => "sender_constrained",
             Self::Claim(ClaimFault::ThumbprintMalformed) => "certificate_thumbprint_malformed",
+            Self::Claim(ClaimFault::KeyThumbprintMalformed) => "key_thumbprint_malformed",
             Self::Claim(ClaimFault::TokenNotBound) => "token_not_bound",
             Self::Constraint(ConstraintFault::CertificateMissing) => "certificate_missing",
             Self::Constraint(ConstraintFault::CertificateMismatch) => "certificate_mismatch",
+            Self::Constraint(ConstraintFault::SchemeNotDpop) => "dpop_scheme_required",
+            Self::Constraint(ConstraintFault::NotBoundToKey) => "token_not_bound_to_key",
+            Self::Constraint(ConstraintFault::Proof(fault)) => fault.name(),
             Self::Rule(RuleFault::Target(TargetFault::NotAPath)) => "path_malformed",
             Self::Rule(RuleFault::Target(TargetFault::TooLong)) => "path_too_long",
             Self::Rule(RuleFault::Target(TargetFault::EscapedSlash)) => "path_escaped_slash",
@@ -124,6 +130,7 @@ impl DenyReason {
             Self::KeysUnavailable(_) => "keys_unavailable",
             Self::WaitTimedOut => "pending_timed_out",
             Self::TooManyPending => "too_many_pending",
+            Self::ReplayDetectionFull => "replay_detection_full",
         }
     }
 }

@@ -16,6 +16,7 @@ mod log_limit;
 mod lookups;
 mod parked;
 mod pipeline;
+mod proofs;
 mod request_summary;
 mod resource_metadata;
 pub mod response;
@@ -39,6 +40,7 @@ use deny_reason::DenyReason;
 use leases::Leases;
 use parked::Parked;
 use pipeline::{Outcome, Resources};
+use proofs::Proofs;
 use response::readiness_response;
 use sampling::Sampler;
 use token_cache::TokenCache;
@@ -64,6 +66,7 @@ pub use crate::lookup::requester::{BudgetClass, Caller};
 pub use crate::lookup::token_bucket::TokenBucket;
 pub use crate::policy::{Attribute, AttributeValues, CalloutAddress, ProviderId};
 pub use crate::randomness::{Entropy, Jitter};
+pub use crate::replay::{Bucket, Recorded, ReplayMemory, UsedProof, WorkerMemory, bucket_capacity};
 pub use crate::revocation::feed::{PollFault, PollResult};
 pub use crate::revocation::sharing::{ListChange, ListDocument, ListNews, ListState};
 pub use crate::sequence::Sequence;
@@ -101,6 +104,10 @@ pub struct HostServices {
     pub signer: Box<dyn RsaSigner>,
     /// Reads the introspection responses that workers share. `None`: the workers share nothing.
     pub shared_responses: Option<Rc<dyn SharedResponses>>,
+    /// The memory of used proofs, if workers share it.
+    pub replay_memory: Option<Rc<dyn ReplayMemory>>,
+    /// A secret of the process, if workers share one.
+    pub shared_secret: Option<Entropy>,
     /// Whether the host provides client addresses. Then the engine needs one ([`RequestOutcome::NeedAttributes`]) before it
     /// calls for an unknown token; on other hosts all clients share one part of the rate limit.
     pub has_client_addresses: bool,
@@ -109,7 +116,14 @@ pub struct HostServices {
 impl HostServices {
     /// Those of a host that only verifies signatures.
     pub fn with_verifier(verifier: Box<dyn SignatureVerifier>) -> Self {
-        Self { verifier, signer: Box::new(NoRsaSigner), shared_responses: None, has_client_addresses: false }
+        Self {
+            verifier,
+            signer: Box::new(NoRsaSigner),
+            shared_responses: None,
+            replay_memory: None,
+            shared_secret: None,
+            has_client_addresses: false,
+        }
     }
 }
 
@@ -121,6 +135,7 @@ pub struct Engine {
     keys: Vec<(ProviderId, ProviderKeys)>,
     token_cache: TokenCache,
     status: StatusSources,
+    proofs: Proofs,
     parked: Parked,
     sampler: Sampler,
     leases: Leases,
@@ -140,6 +155,12 @@ impl Engine {
             keys: policy.providers.iter().map(|(id, provider)| (id, ProviderKeys::new(&provider.keys, now))).collect(),
             token_cache: TokenCache::new(policy.cache),
             status: StatusSources::new(&policy, &shared, seed, now),
+            proofs: Proofs::new(
+                &policy,
+                host.replay_memory.unwrap_or_else(|| Rc::new(WorkerMemory::default())),
+                // Another number than those of the events.
+                &host.shared_secret.unwrap_or_else(|| seed.derive(u64::MAX)),
+            ),
             parked: Parked::new(limits, policy.providers.iter().count()),
             sampler: Sampler::new(policy.audit, seed),
             leases: Leases::default(),
@@ -198,8 +219,18 @@ impl Engine {
     }
 
     fn resources(&mut self, now: UnixTime) -> Resources<'_> {
-        let Self { policy, verifier, keys, token_cache, status, sampler, trace, .. } = self;
-        Resources { policy, keys, token_cache, status, verifier: &**verifier, sampler, trace: trace.clone(), now }
+        let Self { policy, verifier, keys, token_cache, status, proofs, sampler, trace, .. } = self;
+        Resources {
+            policy,
+            keys,
+            token_cache,
+            status,
+            proofs,
+            verifier: &**verifier,
+            sampler,
+            trace: trace.clone(),
+            now,
+        }
     }
 
     /// The configured name of a provider.

@@ -14,7 +14,10 @@ use std::time::Duration;
 
 use crate::engine::deny_reason::DenyReason;
 use crate::http::{HeaderName, HeaderValue, LocalResponse, RequestHead};
-use crate::policy::{Cors, Policy, Provider, Remedy, ResponseClass, Rule, ValidatedToken};
+use crate::policy::{
+    ConstraintFault, Cors, CredentialLocation, Policy, ProofFault, Provider, Remedy, ResponseClass, Rule,
+    ValidatedToken,
+};
 use crate::unix_time::UnixTime;
 
 /// The kinds of responses to denied requests.
@@ -25,6 +28,10 @@ enum Message<'a> {
     InvalidToken,
     /// 401 `insufficient_user_authentication` (RFC 9470 section 3).
     StepUpRequired { acr_values: &'a [&'a str], max_age: Option<Duration>, scopes: &'a [&'a str] },
+    /// 401 `invalid_dpop_proof` (RFC 9449 section 7.1).
+    InvalidProof,
+    /// 401 `use_dpop_nonce` (RFC 9449 section 9).
+    NonceRequired,
     /// 400 `invalid_request`.
     InvalidRequest,
     /// 403 `insufficient_scope`.
@@ -50,6 +57,8 @@ pub struct Denial<'a> {
     pub provider: Option<&'a Provider>,
     /// The authenticated token that does not meet the rule, and the time.
     pub token: Option<(&'a ValidatedToken, UnixTime)>,
+    /// Where its token was.
+    pub source: Option<CredentialLocation>,
     /// The request head, for the format of the response.
     pub head: &'a RequestHead,
 }
@@ -73,8 +82,8 @@ pub fn deny_response(refusal: &Denial<'_>, policy: &Policy) -> LocalResponse {
                 headers: vec![(HeaderName::CONTENT_TYPE, content_type)],
                 body,
             };
-            let challenge = challenge::challenge(&message, refusal, policy);
-            reply.headers.extend(challenge.map(|challenge| (HeaderName::WWW_AUTHENTICATE, challenge)));
+            let challenges = challenge::challenges(&message, refusal, policy).into_iter();
+            reply.headers.extend(challenges.map(|challenge| (HeaderName::WWW_AUTHENTICATE, challenge)));
             if let Message::Unavailable(retry_after) = message {
                 let seconds =
                     retry_after.clamp(MIN_RETRY_AFTER, MAX_RETRY_AFTER).as_millis().div_ceil(1000).to_string();
@@ -131,10 +140,18 @@ impl<'a> Message<'a> {
             | DenyReason::AlgorithmNotAllowed
             | DenyReason::KeyUnknown
             | DenyReason::Claim(_)
-            | DenyReason::Constraint(_)
+            | DenyReason::Constraint(
+                ConstraintFault::CertificateMissing
+                | ConstraintFault::CertificateMismatch
+                | ConstraintFault::SchemeNotDpop
+                | ConstraintFault::NotBoundToKey
+                | ConstraintFault::Proof(ProofFault::KeyMismatch),
+            )
             | DenyReason::TokenInactive
             | DenyReason::IntrospectionMismatch
             | DenyReason::TokenRevoked => Self::InvalidToken,
+            DenyReason::Constraint(ConstraintFault::Proof(ProofFault::Nonce(_))) => Self::NonceRequired,
+            DenyReason::Constraint(ConstraintFault::Proof(_)) => Self::InvalidProof,
             DenyReason::AccessDenied
             | DenyReason::IdentityTooLong
             | DenyReason::IdentityNumberInexact
@@ -149,13 +166,19 @@ impl<'a> Message<'a> {
             | DenyReason::IntrospectionUnavailable(retry_after)
             | DenyReason::IntrospectionRateLimited(retry_after)
             | DenyReason::RevocationsUnavailable(retry_after) => Self::Unavailable(retry_after),
-            DenyReason::WaitTimedOut | DenyReason::TooManyPending => Self::Unavailable(MIN_RETRY_AFTER),
+            DenyReason::WaitTimedOut | DenyReason::TooManyPending | DenyReason::ReplayDetectionFull => {
+                Self::Unavailable(MIN_RETRY_AFTER)
+            }
         }
     }
 
     const fn class(&self) -> ResponseClass {
         match self {
-            Self::NoCredential | Self::InvalidToken | Self::StepUpRequired { .. } => ResponseClass::Unauthorized,
+            Self::NoCredential
+            | Self::InvalidToken
+            | Self::InvalidProof
+            | Self::NonceRequired
+            | Self::StepUpRequired { .. } => ResponseClass::Unauthorized,
             Self::InvalidRequest => ResponseClass::BadRequest,
             Self::ScopeMissing(_) | Self::Forbidden => ResponseClass::Forbidden,
             Self::Unavailable(_) => ResponseClass::Unavailable,
@@ -167,6 +190,8 @@ impl<'a> Message<'a> {
         match self {
             Self::NoCredential => "unauthorized",
             Self::InvalidToken => "invalid_token",
+            Self::InvalidProof => "invalid_dpop_proof",
+            Self::NonceRequired => "use_dpop_nonce",
             Self::StepUpRequired { .. } => "insufficient_user_authentication",
             Self::InvalidRequest => "invalid_request",
             Self::ScopeMissing(_) => "insufficient_scope",
@@ -179,6 +204,8 @@ impl<'a> Message<'a> {
         match self {
             Self::NoCredential => "An access token is needed.",
             Self::InvalidToken => "The access token is not valid.",
+            Self::InvalidProof => "The DPoP proof is not valid.",
+            Self::NonceRequired => "The DPoP proof needs the nonce of this response.",
             Self::StepUpRequired { .. } => "A stronger or more recent authentication is needed.",
             Self::InvalidRequest => "The request is malformed or carries more than one credential.",
             Self::ScopeMissing(_) => "The access token lacks a scope.",

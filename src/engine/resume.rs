@@ -35,7 +35,7 @@ impl Engine {
             self.status.abandon(of, &about);
         }
         let reason = reason_instead_of(pending_on, DenyReason::TooManyPending);
-        RequestOutcome::Decision(Box::new(pipeline::deny(request, reason, &self.policy, &mut self.sampler, now)))
+        RequestOutcome::Decision(Box::new(pipeline::deny(request, reason, &mut self.resources(now))))
     }
 
     /// Denies a parked request, whose client is to try again.
@@ -48,7 +48,7 @@ impl Engine {
             self.status.abandon(of, &about);
         }
         // Also where its signature fails with the keys held: the fetch under way may bring the key that replaced one of them.
-        let mut decision = pipeline::deny(request, DenyReason::TooManyPending, &self.policy, &mut self.sampler, now);
+        let mut decision = pipeline::deny(request, DenyReason::TooManyPending, &mut self.resources(now));
         decision.audit.set_waited(deadline.waited(at));
         effects.push(Effect::Decide(stream, Box::new(decision)));
     }
@@ -86,17 +86,17 @@ impl Engine {
                 Progress::Decided(decision) => decision,
                 // Its sender was settled when it was parked, so it should not ask. It must not be lost if it does.
                 Progress::Suspended(request, Suspension::NeedAttributes(_)) => {
-                    pipeline::deny(request, DenyReason::TooManyPending, &self.policy, &mut self.sampler, now)
+                    pipeline::deny(request, DenyReason::TooManyPending, &mut self.resources(now))
                 }
                 Progress::Suspended(request, Suspension::Pending(pending_on)) if deadline.has_passed(at) => {
                     let reason = reason_instead_of(pending_on, DenyReason::WaitTimedOut);
-                    pipeline::deny(request, reason, &self.policy, &mut self.sampler, now)
+                    pipeline::deny(request, reason, &mut self.resources(now))
                 }
                 // It was pending on something else, and the share of such tokens is full.
                 Progress::Suspended(request, Suspension::Pending(pending_on @ PendingOn::NewerKeys(_)))
                     if !self.parked.has_capacity_for(&request, pending_on) =>
                 {
-                    pipeline::deny(request, TokenFault::SignatureInvalid.into(), &self.policy, &mut self.sampler, now)
+                    pipeline::deny(request, TokenFault::SignatureInvalid.into(), &mut self.resources(now))
                 }
                 Progress::Suspended(request, Suspension::Pending(pending_on)) => {
                     self.parked.insert(stream, request, pending_on, deadline);

@@ -10,7 +10,8 @@ use crate::introspection::call::TokenKind;
 use crate::jose::compact::JoseHeader;
 use crate::jose::{Algorithm, Claims, TokenFault, UnverifiedToken};
 use crate::policy::{
-    ClaimFault, ConstraintFault, CredentialLocation, ProviderId, RuleFault, RuleId, UnmetReason, ValidatedToken,
+    Binding, ClaimFault, ConstraintFault, CredentialLocation, ProviderId, RuleFault, RuleId, UnmetReason,
+    ValidatedToken,
 };
 use crate::unix_time::UnixTime;
 
@@ -90,8 +91,10 @@ pub enum TraceEvent {
     },
     /// The token is authentic and its claims are valid.
     Identity(Rc<ValidatedToken>),
-    /// Whether the client has the certificate that the token is bound to.
-    SenderConstraint(Result<(), ConstraintFault>),
+    /// Whether the client has the certificate and the key that the token is bound to.
+    SenderConstraint { binding: Binding, checked: Result<(), ConstraintFault> },
+    /// The proof was used before.
+    UsedProof(ConstraintFault),
     /// A value of the token cannot be forwarded.
     Unforwardable(DenyReason),
     /// The revocation list, if one is configured.
@@ -242,7 +245,8 @@ impl TraceEvent {
             | Self::Identity(_)
             | Self::Unforwardable(_) => TracedStep::Authenticate,
             Self::Introspection { kind: TokenKind::Jwt, .. }
-            | Self::SenderConstraint(_)
+            | Self::SenderConstraint { .. }
+            | Self::UsedProof(_)
             | Self::Revocation(_)
             | Self::Requirement { .. }
             | Self::NotPending(_) => TracedStep::Authorize,

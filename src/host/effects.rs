@@ -5,7 +5,7 @@ use std::time::Duration;
 use proxy_wasm::hostcalls;
 
 use crate::engine::{Callout, Decision, Effect, Event, Report, StreamId};
-use crate::host::apply_decision::{apply_decision, reject};
+use crate::host::apply_decision::reject;
 use crate::host::host_interface::ResponseBody;
 use crate::host::log::{log_fetch, log_suppressed};
 use crate::host::root_state::RootState;
@@ -83,7 +83,7 @@ impl RootState {
 
     /// Takes a parked stream to its end: edits and resume, or a response, never both.
     fn release_stream(&self, stream: StreamId, decision: &Decision) {
-        let Some(ParkedStream { state, parked_at, .. }) = self.streams.take(stream) else { return };
+        let Some(ParkedStream { stream: parked, parked_at, .. }) = self.streams.take(stream) else { return };
         // A stream that ended is not parked any more (`proxy_on_delete`), so Envoy knows this one. Where a host does not,
         // there is no call that could end the request: it stays paused until the host's own timeout.
         if let Err(status) = hostcalls::set_effective_context(stream.0) {
@@ -91,12 +91,12 @@ impl RootState {
             return;
         }
         let host = self.host.get();
-        state.set(apply_decision(decision, host, &self.metrics, ResponseBody::Kept));
+        parked.apply(decision, host, &self.metrics, ResponseBody::Kept);
         self.metrics.time_parked(clock::now().since(parked_at));
-        if state.get() == StreamState::Allowed
+        if parked.state() == StreamState::Allowed
             && let Err(error) = host.resume_request()
         {
-            state.set(reject(error, host));
+            parked.set(reject(error, host));
         }
         // What follows in this callback acts on the root whatever the context in effect is: the timer and the callouts.
         if let Err(status) = hostcalls::set_effective_context(self.context_id) {

@@ -13,9 +13,10 @@ use proxy_wasm::types::Status;
 use crate::callout::{CalloutResult, ResponseFormat, TransportError};
 use crate::config::Loaded;
 use crate::engine::FilterStateValues;
-use crate::host::callouts;
 use crate::host::host_error::HostError;
 use crate::host::host_interface::{Host, HostFunction};
+use crate::host::{callouts, headers};
+use crate::http::{HeaderName, HeaderValue};
 
 pub(super) struct Envoy;
 
@@ -92,6 +93,10 @@ impl Host for Envoy {
             set.map_err(HostError::of("writing the filter state"))?;
         }
         Ok(())
+    }
+
+    fn add_response_headers(&self, fields: &[(HeaderName, HeaderValue)]) -> Result<(), HostError> {
+        headers::add_response_headers(fields)
     }
 
     fn clear_route_cache(&self) -> Result<(), HostError> {

@@ -5,7 +5,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::MapType;
 
 use crate::host::host_error::HostError;
-use crate::http::{HeadEdits, HeaderEdit, LocalResponse, RequestHead};
+use crate::http::{HeadEdits, HeaderEdit, HeaderName, HeaderValue, LocalResponse, RequestHead};
 
 /// The head of the current request. `end_of_stream` is true if no body and no trailers follow.
 pub(super) fn request_head(end_of_stream: bool) -> Result<RequestHead, HostError> {
@@ -26,6 +26,14 @@ pub(super) fn edit_request(edits: &HeadEdits) -> Result<(), HostError> {
         }
     };
     edits.iter().try_for_each(edit).map_err(HostError::of("changing a request header"))
+}
+
+pub(super) fn add_response_headers(fields: &[(HeaderName, HeaderValue)]) -> Result<(), HostError> {
+    let add = |(name, value): &(HeaderName, HeaderValue)| {
+        let value = value.as_str().as_bytes();
+        hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, name.as_str(), value)
+    };
+    fields.iter().try_for_each(add).map_err(HostError::of("adding a response header"))
 }
 
 pub(super) fn request_trailer_names() -> Result<Vec<String>, HostError> {

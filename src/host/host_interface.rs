@@ -11,7 +11,7 @@ use crate::config::Loaded;
 use crate::engine::{Attribute, AttributeValues, Callout, FilterStateValues};
 use crate::host::host_error::HostError;
 use crate::host::{attributes, callouts, headers};
-use crate::http::{HeadEdits, LocalResponse, RequestHead};
+use crate::http::{HeadEdits, HeaderName, HeaderValue, LocalResponse, RequestHead};
 
 /// A function of the host that takes and returns bytes; `None`: it failed.
 pub(super) type HostFunction = fn(&[u8]) -> Option<Vec<u8>>;
@@ -58,6 +58,11 @@ pub(super) trait Host {
     /// rejected request.
     fn is_own_response(&self) -> bool {
         true
+    }
+
+    /// Adds fields to the response in hand. A host that cannot leaves them out.
+    fn add_response_headers(&self, _headers: &[(HeaderName, HeaderValue)]) -> Result<(), HostError> {
+        Ok(())
     }
 
     /// Makes the head of the response in hand a 500 without anything of the response.

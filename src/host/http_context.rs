@@ -7,11 +7,11 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::engine::{AttributeValues, CalloutId, Event, RequestOutcome, StreamId};
-use crate::host::apply_decision::{SERVED_BY_FILTER, apply_decision, reject, send_response};
+use crate::host::apply_decision::{SERVED_BY_FILTER, reject, send_response};
 use crate::host::host_error::HostError;
 use crate::host::host_interface::ResponseBody;
 use crate::host::root_state::RootState;
-use crate::host::stream_state::{ParkedStream, StreamState};
+use crate::host::stream_state::{ParkedStream, SharedStream, StreamState};
 use crate::host::{clock, headers};
 
 /// How often the engine may request attributes of one request.
@@ -21,7 +21,7 @@ const MAX_ATTRIBUTE_REQUESTS: usize = 2;
 pub(super) struct FilterStream {
     id: StreamId,
     shared: Rc<RootState>,
-    state: Rc<Cell<StreamState>>,
+    stream: Rc<SharedStream>,
     /// Whether its last callout was an introspection call and got no response.
     callout_failed: Cell<bool>,
     /// Whether the response is withheld from the client.
@@ -33,7 +33,7 @@ impl FilterStream {
         Self {
             id: StreamId(context_id),
             shared,
-            state: Rc::new(Cell::new(StreamState::Pending)),
+            stream: Rc::new(SharedStream::new()),
             callout_failed: Cell::new(false),
             is_withheld: false,
         }
@@ -41,7 +41,7 @@ impl FilterStream {
 
     /// The result of every callback: continue only if the request is allowed.
     fn action(&self) -> Action {
-        match self.state.get() {
+        match self.stream.state() {
             StreamState::Allowed => Action::Continue,
             StreamState::Pending | StreamState::Rejected => Action::Pause,
         }
@@ -62,7 +62,7 @@ impl Drop for FilterStream {
 /// The response to a callout of this stream: on hosts where the root cannot resume a request.
 impl Context for FilterStream {
     fn on_http_call_response(&mut self, token_id: u32, num_headers: usize, body_size: usize, _num_trailers: usize) {
-        let was_pending = self.state.get() == StreamState::Pending;
+        let was_pending = self.stream.state() == StreamState::Pending;
         let sent = self.shared.callouts.sent();
         if let Some((callout, format)) = self.shared.callouts.take(token_id) {
             let result = self.shared.host.get().read_response(num_headers, body_size, format);
@@ -76,14 +76,14 @@ impl Context for FilterStream {
             return;
         }
         self.apply_own_decision();
-        if self.state.get() == StreamState::Pending && self.shared.callouts.sent() == sent {
+        if self.stream.state() == StreamState::Pending && self.shared.callouts.sent() == sent {
             self.wait_for_own_callout();
         }
         // The host forwards a request whose callback ends without a response or another callout.
-        if self.state.get() == StreamState::Allowed
+        if self.stream.state() == StreamState::Allowed
             && let Err(error) = self.shared.host.get().resume_request()
         {
-            self.state.set(StreamState::Pending);
+            self.stream.set(StreamState::Pending);
             self.reject(error);
         }
     }
@@ -111,13 +111,13 @@ impl HttpContext for FilterStream {
         }
         match outcome {
             Some(RequestOutcome::Decision(decision)) => {
-                self.state.set(apply_decision(&decision, host, &self.shared.metrics, ResponseBody::Kept));
+                self.stream.apply(&decision, host, &self.shared.metrics, ResponseBody::Kept);
                 // The duration is zero if the clock was set back in the meantime.
                 self.shared.metrics.time_decision(clock::since_epoch().saturating_sub(started_at));
             }
             Some(RequestOutcome::Pending) => {
-                let state = Rc::clone(&self.state);
-                self.shared.streams.insert(self.id, ParkedStream { state, parked_at: now, decision: None });
+                let stream = Rc::clone(&self.stream);
+                self.shared.streams.insert(self.id, ParkedStream { stream, parked_at: now, decision: None });
                 if host.resumes_from_root() {
                     self.shared.tick_soon();
                 } else {
@@ -125,7 +125,7 @@ impl HttpContext for FilterStream {
                 }
             }
             Some(RequestOutcome::LocalResponse(response)) => {
-                self.state.set(send_response(&response, SERVED_BY_FILTER, host))
+                self.stream.set(send_response(&response, SERVED_BY_FILTER, host))
             }
             Some(RequestOutcome::NeedAttributes(_)) => self.reject(HostError::AttributesRequestedAgain),
             None => self.reject(HostError::NoConfiguration),
@@ -140,7 +140,15 @@ impl HttpContext for FilterStream {
     /// The host may have served a request that was not allowed. The backend has received it by then.
     fn on_http_response_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
         let host = self.shared.host.get();
-        if self.state.get() == StreamState::Allowed || host.is_own_response() {
+        if self.stream.state() == StreamState::Allowed {
+            let headers = self.stream.take_response_headers();
+            if let Err(error) = host.add_response_headers(&headers) {
+                // The client gets its nonce with a later response.
+                log::warn!("{error}");
+            }
+            return Action::Continue;
+        }
+        if host.is_own_response() {
             return Action::Continue;
         }
         log::error!("{}", HostError::ServedThoughRejected);
@@ -195,11 +203,11 @@ impl FilterStream {
             self.shared.carry_out_for(self.id);
         }
         self.apply_own_decision();
-        if self.state.get() == StreamState::Pending && self.shared.callouts.sent() == sent {
+        if self.stream.state() == StreamState::Pending && self.shared.callouts.sent() == sent {
             self.shared.handle(Event::GiveUp(self.id));
             self.shared.carry_out_for(self.id);
             self.apply_own_decision();
-            if self.state.get() == StreamState::Pending {
+            if self.stream.state() == StreamState::Pending {
                 self.reject(HostError::NoOwnCallout);
             }
         }
@@ -209,7 +217,7 @@ impl FilterStream {
         if let Some((decision, parked_at)) = self.shared.streams.take_decided(self.id) {
             let host = self.shared.host.get();
             let body = if self.callout_failed.get() { host.body_after_failed_callout() } else { ResponseBody::Kept };
-            self.state.set(apply_decision(&decision, host, &self.shared.metrics, body));
+            self.stream.apply(&decision, host, &self.shared.metrics, body);
             self.shared.metrics.time_parked(clock::now().since(parked_at));
         }
     }
@@ -219,8 +227,8 @@ impl FilterStream {
         if self.shared.streams.take(self.id).is_some() {
             self.shared.with_engine(|engine| engine.on_stream_closed(self.id));
         }
-        if self.state.get() != StreamState::Rejected {
-            self.state.set(reject(error, self.shared.host.get()));
+        if self.stream.state() != StreamState::Rejected {
+            self.stream.set(reject(error, self.shared.host.get()));
         }
     }
 }

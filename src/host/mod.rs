@@ -25,6 +25,7 @@ mod plain_host;
 mod root_context;
 mod root_state;
 mod shared_data;
+mod shared_proofs;
 mod shared_records;
 mod stream_state;
 mod wake_ups;

@@ -96,8 +96,12 @@ impl Host for PlainHost {
             (policy.filter_state.names().next().is_some(), "`filter_state`: this host has none, only Envoy does"),
             (policy.clear_route_cache, "`clear_route_cache`: this host chooses the route before the filter runs"),
             (
-                policy.providers.bind_tokens(),
-                "`sender_constraint`: this host does not show the certificate of the client, only Envoy does",
+                policy.providers.reads_certificates(),
+                "`sender_constraint.mtls`: this host does not show the certificate of the client, only Envoy does",
+            ),
+            (
+                policy.providers.iter().any(|(_, provider)| provider.makes_nonces_of_process()),
+                "`sender_constraint.proofs.nonce` without `nonce_key`: workers of this host share nothing, and each would reject the nonces of the others",
             ),
             (signs_with_rsa, "a `private_key` of RSA: this host does not sign; a key of P-256 needs no host"),
             (
@@ -119,6 +123,11 @@ impl Host for PlainHost {
                     attribute.path().join(".")
                 ));
             }
+        }
+        if policy.providers.accepts_proofs() {
+            limitations.push(String::from(
+                "$.replay_detection: each worker of this host remembers proofs alone, so that each may accept a proof once",
+            ));
         }
         for (_, provider) in policy.providers.iter() {
             if let Some(introspection) = &provider.introspection {

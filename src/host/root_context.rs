@@ -12,6 +12,7 @@ use crate::engine::{Engine, Event, HostServices, ParkingLimits, SharedResponses}
 use crate::host::http_context::FilterStream;
 use crate::host::log::log_suppressed;
 use crate::host::root_state::RootState;
+use crate::host::shared_proofs::{shared_replay_memory, shared_secret};
 use crate::host::shared_records::HostResponses;
 use crate::host::{clock, host_kind, native_crypto};
 use crate::telemetry;
@@ -84,7 +85,18 @@ impl FilterRoot {
                 self.shared.reporter.begin(&reporter, configuration);
                 let shared_responses: Option<Rc<dyn SharedResponses>> =
                     if host.shares_data() { Some(Rc::new(HostResponses)) } else { None };
-                let services = HostServices { verifier, signer, shared_responses, has_client_addresses: true };
+                let (replay_memory, shared_secret) = match host.shares_data() {
+                    true => (Some(shared_replay_memory()), shared_secret(&seed)),
+                    false => (None, None),
+                };
+                let services = HostServices {
+                    verifier,
+                    signer,
+                    shared_responses,
+                    replay_memory,
+                    shared_secret,
+                    has_client_addresses: true,
+                };
                 let engine = Engine::new(loaded.policy, services, ParkingLimits::default(), &seed, clock::now());
                 self.end_log();
                 self.shared.engine.replace(Some(engine));

@@ -8,6 +8,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::engine::{Decision, StreamId};
+use crate::host::apply_decision::apply_decision;
+use crate::host::host_interface::{Host, ResponseBody};
+use crate::host::metrics::Metrics;
+use crate::http::{HeaderName, HeaderValue};
 use crate::unix_time::UnixTime;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,14 +23,48 @@ pub(super) enum StreamState {
     Rejected,
 }
 
+/// A stream, as its context and the root that resumes it share it.
+#[derive(Debug)]
+pub(super) struct SharedStream {
+    state: Cell<StreamState>,
+    /// Fields for the response of the backend.
+    response_headers: RefCell<Vec<(HeaderName, HeaderValue)>>,
+}
+
+impl SharedStream {
+    pub(super) const fn new() -> Self {
+        Self { state: Cell::new(StreamState::Pending), response_headers: RefCell::new(Vec::new()) }
+    }
+
+    pub(super) const fn state(&self) -> StreamState {
+        self.state.get()
+    }
+
+    pub(super) fn set(&self, state: StreamState) {
+        self.state.set(state);
+    }
+
+    /// Applies a decision to the stream of the effective context.
+    pub(super) fn apply(&self, decision: &Decision, host: &dyn Host, metrics: &Metrics, body: ResponseBody) {
+        self.state.set(apply_decision(decision, host, metrics, body));
+        if !decision.response_headers.is_empty() {
+            self.response_headers.replace(decision.response_headers.clone());
+        }
+    }
+
+    pub(super) fn take_response_headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        self.response_headers.take()
+    }
+}
+
 /// The parked streams, shared between their contexts and the root that resumes them.
 #[derive(Debug, Default)]
 pub(super) struct ParkedStreams(RefCell<HashMap<StreamId, ParkedStream>>);
 
 #[derive(Clone, Debug)]
 pub(super) struct ParkedStream {
-    /// The state shared with the stream's context.
-    pub(super) state: Rc<Cell<StreamState>>,
+    /// Shared with the stream's context.
+    pub(super) stream: Rc<SharedStream>,
     pub(super) parked_at: UnixTime,
     /// A decision that is applied in the stream's own callback.
     pub(super) decision: Option<Rc<Decision>>,

@@ -322,7 +322,7 @@ fn validate(token: ActiveToken, kind: TokenKind, provider: &Provider, now: UnixT
     match kind {
         TokenKind::Jwt if token.claims().time("exp") == Claim::Malformed => Err(ClaimFault::TimeMalformed),
         TokenKind::Jwt => {
-            check_introspected_kind(&token)?;
+            check_introspected_kind(&token, provider)?;
             Ok(Active::Jwt(Rc::new(token)))
         }
         TokenKind::Opaque => Ok(Active::Opaque(Rc::new(ValidatedToken::validate_active(token, provider, NEVER, now)?))),

@@ -1,7 +1,7 @@
 //! Whether an introspection response is about the JWT whose signature was verified.
 
 use crate::jose::{ActiveToken, Claim};
-use crate::policy::ValidatedToken;
+use crate::policy::{ValidatedToken, is_named_dpop};
 
 /// The response is about another token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +20,9 @@ pub fn check_consistency(token: &ValidatedToken, answer: &ActiveToken) -> Result
     // A response may be the only one to say that a token is bound. It must not contradict the token that is checked.
     let confirmation = said.members().get("cnf").filter(|confirmation| !confirmation.is_null());
     if confirmation.is_some() && confirmation != token.claims().members().get("cnf") {
+        return Err(OtherToken);
+    }
+    if token.binding().key.is_none() && is_named_dpop(answer) {
         return Err(OtherToken);
     }
     let ours = token.client().map_or(Claim::Absent, Claim::Valid);

@@ -4,6 +4,7 @@
 //! extensions (`crit`), unencoded payloads (`b64`), compression (`zip`), nesting (`cty: JWT`). Key material in the
 //! header (`jwk`, `jku`, `x5u`, `x5c`) is ignored. The caller limits the length of the whole token.
 
+use std::fmt;
 use std::rc::Rc;
 
 use serde_json::{Map, Value};
@@ -62,6 +63,48 @@ pub enum TokenFault {
     SignatureInvalid,
 }
 
+/// The three parts of a JWS, not decoded.
+#[derive(Clone, Copy)]
+pub(super) struct CompactParts<'a> {
+    text: &'a [u8],
+    header: &'a [u8],
+    payload: &'a [u8],
+    signature: &'a [u8],
+}
+
+impl<'a> CompactParts<'a> {
+    pub(super) fn split(text: &'a [u8]) -> Result<Self, TokenFault> {
+        let mut parts = text.split(|byte| *byte == b'.');
+        match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some(header), Some(payload), Some(signature), None) => Ok(Self { text, header, payload, signature }),
+            _ => Err(TokenFault::Encoding),
+        }
+    }
+
+    pub(super) fn header(&self) -> Result<Vec<u8>, TokenFault> {
+        decode(self.header)
+    }
+
+    pub(super) fn payload(&self) -> Result<Vec<u8>, TokenFault> {
+        decode(self.payload)
+    }
+
+    pub(super) fn signature(&self) -> Result<Vec<u8>, TokenFault> {
+        decode(self.signature)
+    }
+
+    /// Header, dot and payload.
+    pub(super) fn signing_input(&self) -> &'a [u8] {
+        self.text.get(..self.header.len() + 1 + self.payload.len()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for CompactParts<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("CompactParts").finish_non_exhaustive()
+    }
+}
+
 impl UnverifiedToken {
     /// Whether `text` has the three parts of a JWS. Any other token is opaque.
     pub fn has_three_parts(text: &[u8]) -> bool {
@@ -73,19 +116,14 @@ impl UnverifiedToken {
     /// # Errors
     /// The first fault found. It holds no part of the token.
     pub fn parse(text: &[u8]) -> Result<Self, TokenFault> {
-        let mut parts = text.split(|byte| *byte == b'.');
-        let (Some(header), Some(payload), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(TokenFault::Encoding);
-        };
-        if header.len() > MAX_HEADER_LENGTH {
+        let parts = CompactParts::split(text)?;
+        if parts.header.len() > MAX_HEADER_LENGTH {
             return Err(TokenFault::HeaderTooLarge);
         }
-        let signing_input_length = header.len() + 1 + payload.len();
-        let header = JoseHeader::parse(&decode(header)?)?;
-        let claims = parse_object(&decode(payload)?, CLAIMS_LIMITS).map_err(|_| TokenFault::ClaimsJson)?;
-        let signature = decode(signature)?;
+        let signing_input_length = parts.signing_input().len();
+        let header = JoseHeader::parse(&parts.header()?)?;
+        let claims = parse_object(&parts.payload()?, CLAIMS_LIMITS).map_err(|_| TokenFault::ClaimsJson)?;
+        let signature = parts.signature()?;
         Ok(Self {
             serialized: Redacted::new(Rc::from(text)),
             signing_input_length,
@@ -163,7 +201,7 @@ impl JoseHeader {
 
 /// Whether the header has `crit` in any form (RFC 7515 section 4.1.11 requires rejection, as no extension is
 /// supported), `b64` (RFC 7797), `zip`, or declares a nested token (`cty: JWT`).
-fn requires_extension(header: &Map<String, Value>) -> bool {
+pub(super) fn requires_extension(header: &Map<String, Value>) -> bool {
     let nested = match header.get("cty") {
         None => false,
         Some(Value::String(content)) => {

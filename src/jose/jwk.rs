@@ -179,19 +179,25 @@ impl Key {
         Self::from_json(&parse_object(jwk.as_bytes(), LIMITS).ok()?.into()).ok()
     }
 
+    /// Whether a public JWK may verify signatures of this algorithm, as far as the members beside its key material say.
+    pub(super) fn check_use(members: &Map<String, Value>, algorithm: Algorithm) -> Result<(), KeyFault> {
+        match allowed_algorithm(members)? {
+            Some(only) if only != algorithm => Err(KeyFault::Inconsistent),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Parses the key material of a JWK; [`Key::check_use`] checks the other members.
+    pub(super) fn from_required_members(members: &Map<String, Value>) -> Result<Self, KeyFault> {
+        let key_type = optional_string(members, "kty")?.ok_or(KeyFault::Malformed)?;
+        let (material, subject_public_key_info) = PublicKey::from_members(key_type, members)?;
+        Ok(Self { id: None, algorithm: None, material, subject_public_key_info })
+    }
+
     fn from_json(item: &Value) -> Result<Self, KeyFault> {
         let members = item.as_object().ok_or(KeyFault::Malformed)?;
         let key_type = optional_string(members, "kty")?.ok_or(KeyFault::Malformed)?;
-        if key_type != "oct" && carries_private_half(members) {
-            return Err(KeyFault::Private);
-        }
-        if !is_for_verification(members)? {
-            return Err(KeyFault::NotForVerification);
-        }
-        let algorithm = match non_empty_string(members, "alg")? {
-            None => None,
-            Some(name) => Some(Algorithm::parse(name).ok_or(KeyFault::Unsupported)?),
-        };
+        let algorithm = allowed_algorithm(members)?;
         let (material, subject_public_key_info) = PublicKey::from_members(key_type, members)?;
         if algorithm.is_some_and(|algorithm| !material.supports(algorithm)) {
             return Err(KeyFault::Inconsistent);
@@ -243,6 +249,23 @@ impl PublicKey {
             Es512 => matches!(self, Self::P521(_)),
             EdDsa => matches!(self, Self::Ed25519(_)),
         }
+    }
+}
+
+/// The only algorithm that a JWK is for, if it names one.
+///
+/// # Errors
+/// If it is no public key, or not for signatures.
+fn allowed_algorithm(members: &Map<String, Value>) -> Result<Option<Algorithm>, KeyFault> {
+    if optional_string(members, "kty")? != Some("oct") && carries_private_half(members) {
+        return Err(KeyFault::Private);
+    }
+    if !is_for_verification(members)? {
+        return Err(KeyFault::NotForVerification);
+    }
+    match non_empty_string(members, "alg")? {
+        None => Ok(None),
+        Some(name) => Algorithm::parse(name).map(Some).ok_or(KeyFault::Unsupported),
     }
 }
 

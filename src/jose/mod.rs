@@ -2,12 +2,13 @@
 //!
 //! This module knows no policy and no clock: `policy` validates the claims. [`compact`] parses a token into an
 //! [`UnverifiedToken`]. [`verify`] is the only code that turns it into a [`VerifiedToken`], with a [`jwk`] key.
-//! [`introspected`] reads introspection responses. The gateway signs its own client assertions with a [`private_key`].
+//! [`dpop_proof`] does both for proofs. [`introspected`] reads introspection responses. The gateway signs its own client assertions with a [`private_key`].
 
 pub mod algorithm;
 pub mod claims;
 pub mod compact;
 mod der;
+pub mod dpop_proof;
 pub mod introspected;
 pub mod jwk;
 pub mod native;
@@ -23,6 +24,7 @@ pub mod verify;
 pub use algorithm::Algorithm;
 pub use claims::{Claim, Claims};
 pub use compact::{TokenFault, UnverifiedToken};
+pub use dpop_proof::{ProofFormatFault, ProofKey, UnverifiedProof, VerifiedProof};
 pub use introspected::{ActiveToken, IntrospectedToken, ResponseFault};
 pub use jwk::{Key, KeySet, KeySetFault};
 pub use native::{HostCall, NativeVerifier, SelfTestFailure};

@@ -99,6 +99,10 @@ impl<'a> RecordReader<'a> {
         Some((!text.is_empty()).then(|| text.to_owned()))
     }
 
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// All bytes that are left.
     pub fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.0)

@@ -10,6 +10,7 @@ pub mod audit_trail;
 pub mod callout_address;
 pub mod callout_headers;
 pub mod condition;
+pub mod dpop;
 pub mod filter_state;
 pub mod forward;
 pub mod introspection;
@@ -40,6 +41,7 @@ pub use crate::cel::{Attribute, AttributeValues};
 pub use audit_trail::{AuditTrail, Logged, SampleRate};
 pub use callout_address::CalloutAddress;
 pub use callout_headers::CalloutHeaders;
+pub use dpop::{Dpop, NonceAge, NonceFault, NonceIssuer, NonceMode, ProofFault, PublicOrigin};
 pub use filter_state::{DecisionPart, FilterState, StateEntry, StateItem, StateSource};
 pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding, Unforwardable};
 pub use introspection::{ClientAuthentication, Introspection, OpaqueTokens, RevocationSource};
@@ -57,10 +59,10 @@ pub use route::{
     RouteIndex, RoutePart, Router, WorkLimit,
 };
 pub use rule::{Access, AnonymousAccess, AuthorizationRequest, Rule, RuleFault, RuleId, Rules};
-pub use sender_constraint::{ConstraintFault, ConstraintMode};
+pub use sender_constraint::{Binding, ConstraintFault, ConstraintMode, SenderConstraint};
 pub use target_headers::{TargetHeader, TargetHeaders};
 pub use token_source::{CredentialLocation, TokenSource, UnremovableCredential};
-pub use validate::{ClaimFault, ValidatedToken, check_introspected_kind};
+pub use validate::{ClaimFault, ValidatedToken, check_introspected_kind, is_named_dpop};
 
 #[derive(Debug)]
 pub struct Policy {
@@ -87,6 +89,8 @@ pub struct Policy {
     pub readiness_path: Option<String>,
     /// The limits of the token cache.
     pub cache: CacheLimits,
+    /// How many used proofs are remembered.
+    pub max_proofs: u32,
 }
 
 impl Policy {
@@ -95,7 +99,7 @@ impl Policy {
     pub fn required_attributes(&self, rule: RuleId, credential: &Credential<'_>) -> Option<Rc<[Attribute]>> {
         let of_rule = self.rules.required_attributes(rule, credential);
         let reads_token = self.rules.rule(rule).access != Access::Public && matches!(credential, Credential::Token(..));
-        if !reads_token || !self.providers.bind_tokens() {
+        if !reads_token || !self.providers.reads_certificates() {
             return of_rule;
         }
         let mut attributes: Vec<Attribute> = of_rule.as_deref().unwrap_or_default().to_vec();
@@ -150,6 +154,10 @@ impl Policy {
             has_connection |= name == HeaderName::CONNECTION.as_str();
             self.forwarding.is_managed(name) || self.target_headers.removes_header(name)
         });
+        // Of no use to the backend, which the token is not forwarded to.
+        if self.providers.accepts_proofs() {
+            edits.extend(head.removals(|name| name == dpop::PROOF_HEADER.as_str()));
+        }
         edits.extend(self.token_source.strip(head)?);
         edits.extend(self.responses.debug.iter().flat_map(|callers| callers.strip(head)));
         if has_connection {
@@ -163,7 +171,8 @@ impl Policy {
     pub fn is_managed_trailer(&self, name: &str) -> bool {
         let is_debug = self.responses.debug.as_ref().is_some_and(|callers| callers.folds_to(name));
         let is_target = target_headers::removes_trailer(&name.to_ascii_lowercase());
-        self.forwarding.is_managed(name) || self.token_source.is_carrier(name) || is_target || is_debug
+        let is_proof = self.providers.accepts_proofs() && name.eq_ignore_ascii_case(dpop::PROOF_HEADER.as_str());
+        self.forwarding.is_managed(name) || self.token_source.is_carrier(name) || is_target || is_debug || is_proof
     }
 }
 

@@ -3,9 +3,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::dpop::NonceMode;
 use super::introspection::Introspection;
 use super::issuer_metadata::EndpointAddress;
-use super::sender_constraint::ConstraintMode;
+use super::sender_constraint::SenderConstraint;
 use crate::jose::{Algorithm, Claim, Claims, KeySet};
 use crate::unix_time::UnixTime;
 
@@ -29,8 +30,8 @@ pub struct Provider {
     pub max_token_lifetime: Option<Duration>,
     /// Whether its access tokens may have a `nonce`.
     pub accept_nonce: bool,
-    /// Whether its tokens may, or must, be bound to the client's certificate.
-    pub mtls: ConstraintMode,
+    /// Whether its tokens may, or must, be bound to the client's certificate or key.
+    pub sender_constraint: SenderConstraint,
     /// The names of the subject, client and scope claims.
     pub claim_names: ClaimNames,
     /// The source of its keys.
@@ -58,6 +59,16 @@ impl Provider {
             Claim::Valid(name) => self.find_issuer(name),
             Claim::Malformed => None,
         }
+    }
+
+    /// Whether proofs for its tokens may have this algorithm.
+    pub fn accepts_proof_algorithm(&self, algorithm: Algorithm) -> bool {
+        self.sender_constraint.dpop.as_ref().is_some_and(|dpop| dpop.algorithms.contains(&algorithm))
+    }
+
+    /// Whether its proofs must have nonces that are made with a key of the process.
+    pub fn makes_nonces_of_process(&self) -> bool {
+        self.sender_constraint.dpop.as_ref().is_some_and(|dpop| matches!(dpop.nonce, NonceMode::OfProcess))
     }
 
     /// The issuer, if there is exactly one.

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::jose::signing_fixture::TestKey;
 use crate::jose::{ActiveToken, Algorithm, IntrospectedToken};
-use crate::policy::{Audiences, ClaimNames, ConstraintMode, KeyOrigin, Provider};
+use crate::policy::dpop::NonceMode;
+use crate::policy::{Audiences, ClaimNames, Dpop, KeyOrigin, Provider, PublicOrigin, SenderConstraint};
 use crate::unix_time::UnixTime;
 
 pub(crate) const NOW_SECS: u64 = 1_700_000_000;
@@ -26,11 +27,22 @@ pub(crate) fn provider() -> Provider {
         clock_skew: Duration::from_secs(SKEW_SECS),
         client_ids: None,
         max_token_lifetime: None,
-        mtls: ConstraintMode::Off,
+        sender_constraint: SenderConstraint::default(),
         accept_nonce: false,
         claim_names: ClaimNames::default(),
         keys: KeyOrigin::Inline(TestKey::P256.key_set()),
         introspection: None,
+    }
+}
+
+/// DPoP for `https://api.acme.com`, without nonces.
+pub(crate) fn dpop(is_required: bool) -> Dpop {
+    Dpop {
+        is_required,
+        algorithms: vec![Algorithm::Es256],
+        max_age: Duration::from_secs(60),
+        nonce: NonceMode::Off,
+        origins: vec![PublicOrigin::parse("https://api.acme.com").unwrap()],
     }
 }
 

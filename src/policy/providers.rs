@@ -16,7 +16,8 @@ use crate::jose::{Algorithm, Claim, UnverifiedToken};
 pub struct Providers {
     providers: Vec<Provider>,
     by_issuer: HashMap<Rc<str>, IssuerProviders>,
-    bind_tokens: bool,
+    reads_certificates: bool,
+    accepts_proofs: bool,
 }
 
 /// The id of one of the policy's providers.
@@ -73,13 +74,30 @@ impl Providers {
             (issuer, providers)
         };
         let by_issuer = issuers.into_iter().map(of_issuer).collect();
-        let bind_tokens = providers.iter().any(|provider| provider.mtls != ConstraintMode::Off);
-        Self { providers, by_issuer, bind_tokens }
+        let constraints = || providers.iter().map(|provider| &provider.sender_constraint);
+        let reads_certificates = constraints().any(|constraint| constraint.mtls != ConstraintMode::Off);
+        let accepts_proofs = constraints().any(|constraint| constraint.dpop.is_some());
+        Self { providers, by_issuer, reads_certificates, accepts_proofs }
     }
 
     /// Whether tokens of a provider may be bound to the client's certificate.
-    pub const fn bind_tokens(&self) -> bool {
-        self.bind_tokens
+    pub const fn reads_certificates(&self) -> bool {
+        self.reads_certificates
+    }
+
+    /// Whether tokens of a provider may be bound to a key, so that clients send proofs (DPoP).
+    pub const fn accepts_proofs(&self) -> bool {
+        self.accepts_proofs
+    }
+
+    /// Whether a provider accepts proofs of this algorithm.
+    pub fn accept_proof_algorithm(&self, algorithm: Algorithm) -> bool {
+        self.providers.iter().any(|provider| provider.accepts_proof_algorithm(algorithm))
+    }
+
+    /// Whether every token must be bound to a key.
+    pub fn require_proofs(&self) -> bool {
+        self.providers.iter().all(|provider| provider.sender_constraint.dpop_mode() == ConstraintMode::Required)
     }
 
     /// Selects the provider of a token by its unverified claims: `iss`, which equals one of the provider's issuers
@@ -127,10 +145,13 @@ impl Providers {
         self.providers.iter().enumerate().map(|(at, provider)| (ProviderId(at), provider))
     }
 
-    /// Every algorithm that some provider accepts.
+    /// Every algorithm that some provider accepts for tokens or proofs.
     pub fn algorithms(&self) -> Vec<Algorithm> {
-        let is_allowed =
-            |algorithm: &Algorithm| self.providers.iter().any(|provider| provider.algorithms.contains(algorithm));
+        let is_allowed = |algorithm: &Algorithm| {
+            self.providers
+                .iter()
+                .any(|provider| provider.accepts_proof_algorithm(*algorithm) || provider.algorithms.contains(algorithm))
+        };
         Algorithm::ALL.into_iter().filter(is_allowed).collect()
     }
 }

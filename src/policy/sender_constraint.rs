@@ -1,14 +1,17 @@
-//! Sender-constrained tokens: tokens that are bound to the client's certificate (RFC 8705 section 3). The engine compares the
-//! certificate for each request, also for cached tokens.
+//! Sender-constrained tokens: tokens that are bound to the client's certificate (RFC 8705 section 3) or to a key of which
+//! the client makes proofs (DPoP, RFC 9449). The engine checks the constraint for each request, also for cached tokens.
 
 use serde_json::Value;
 
+use super::dpop::{Dpop, ProofFault};
 use crate::cel::{Attribute, AttributeValues};
-use crate::encoding::{base64url, base64url_decoded};
 use crate::jose::Claims;
+use crate::thumbprint::Thumbprint;
 
-/// The member of `cnf` with the thumbprint (RFC 8705 section 3.1).
-const THUMBPRINT: &str = "x5t#S256";
+/// The member of `cnf` with the thumbprint of a certificate (RFC 8705 section 3.1).
+const CERTIFICATE: &str = "x5t#S256";
+/// The member of `cnf` with the thumbprint of a key (RFC 9449 section 6.1).
+const KEY: &str = "jkt";
 
 /// Which tokens of a provider are accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,9 +25,23 @@ pub enum ConstraintMode {
     Required,
 }
 
-/// The SHA-256 digest of a certificate in DER.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CertificateThumbprint([u8; 32]);
+/// The constraints that a provider's tokens may have, or must have.
+#[derive(Debug, Default)]
+pub struct SenderConstraint {
+    /// Whether tokens may, or must, be bound to the client's certificate.
+    pub mtls: ConstraintMode,
+    /// The settings of DPoP. `None`: tokens that are bound to a key are rejected.
+    pub dpop: Option<Dpop>,
+}
+
+/// What a token is bound to (`cnf`, RFC 7800 section 3.1). With both, the client must meet both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Binding {
+    /// The client's certificate.
+    pub certificate: Option<Thumbprint>,
+    /// The key of the client's proofs.
+    pub key: Option<Thumbprint>,
+}
 
 /// Why the client does not meet the constraint of its token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +50,12 @@ pub enum ConstraintFault {
     CertificateMissing,
     /// The certificate is another one.
     CertificateMismatch,
+    /// The token is bound to a key and came with another scheme than `DPoP`.
+    SchemeNotDpop,
+    /// The token is bound to no key and came with the scheme `DPoP`.
+    NotBoundToKey,
+    /// The client has not proved that it has the key.
+    Proof(ProofFault),
 }
 
 /// Why the constraint of a token is not acceptable.
@@ -40,65 +63,71 @@ pub enum ConstraintFault {
 pub(super) enum BindingFault {
     /// It is one that the filter does not verify.
     Unverified,
-    /// The thumbprint is not base64url of a SHA-256 digest.
-    ThumbprintMalformed,
+    /// The thumbprint of the certificate is not base64url of a SHA-256 digest.
+    CertificateMalformed,
+    /// The thumbprint of the key is not base64url of a SHA-256 digest.
+    KeyMalformed,
     /// There is none, and one is required.
     Missing,
 }
 
-impl CertificateThumbprint {
-    /// Parses base64url without padding (RFC 7515 appendix C), in its only spelling.
-    fn parse(text: &str) -> Option<Self> {
-        let digest: [u8; 32] = base64url_decoded(text)?.try_into().ok()?;
-        (base64url(digest) == text).then_some(Self(digest))
+impl From<ProofFault> for ConstraintFault {
+    fn from(fault: ProofFault) -> Self {
+        Self::Proof(fault)
     }
+}
 
-    /// Parses 64 hexadecimal digits, as hosts write a digest.
-    fn of_hex(text: &[u8]) -> Option<Self> {
-        let mut digest = [0_u8; 32];
-        let (pairs, []) = text.as_chunks::<2>() else { return None };
-        if pairs.len() != digest.len() {
-            return None;
-        }
-        for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
-            let digit = |digit: &u8| char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
-            *byte = digit(high)? << 4 | digit(low)?;
-        }
-        Some(Self(digest))
-    }
-
-    /// Whether the host's certificate of this request's client is the one.
-    ///
-    /// # Errors
-    /// If there is none, or another one.
-    pub fn check(self, attributes: &AttributeValues) -> Result<(), ConstraintFault> {
-        let shown = attributes.get(Attribute::PeerDigest).and_then(Self::of_hex);
-        match shown.ok_or(ConstraintFault::CertificateMissing)? {
-            shown if shown == self => Ok(()),
-            _ => Err(ConstraintFault::CertificateMismatch),
+impl SenderConstraint {
+    /// Whether tokens may, or must, be bound to a key.
+    pub const fn dpop_mode(&self) -> ConstraintMode {
+        match &self.dpop {
+            None => ConstraintMode::Off,
+            Some(Dpop { is_required: false, .. }) => ConstraintMode::IfBound,
+            Some(Dpop { is_required: true, .. }) => ConstraintMode::Required,
         }
     }
 }
 
-/// The certificate that a token is bound to.
-///
-/// # Errors
-/// If the constraint is one that the filter does not verify, or there is none and one is required.
-pub(super) fn bound_certificate(
-    claims: &Claims,
-    mode: ConstraintMode,
-) -> Result<Option<CertificateThumbprint>, BindingFault> {
-    let confirmation = claims.contains("cnf").then(|| claims.members().get("cnf"));
-    match (mode, confirmation) {
-        (ConstraintMode::Off | ConstraintMode::IfBound, None) => Ok(None),
-        (ConstraintMode::Required, None) => Err(BindingFault::Missing),
-        (ConstraintMode::Off, Some(_)) => Err(BindingFault::Unverified),
-        (ConstraintMode::IfBound | ConstraintMode::Required, Some(confirmation)) => {
-            // Every other member is another constraint, such as `jkt` of DPoP.
-            let members = confirmation.and_then(Value::as_object).filter(|members| members.len() == 1);
-            let thumbprint = members.and_then(|members| members.get(THUMBPRINT)).ok_or(BindingFault::Unverified)?;
-            let thumbprint = thumbprint.as_str().and_then(CertificateThumbprint::parse);
-            thumbprint.map(Some).ok_or(BindingFault::ThumbprintMalformed)
+impl Binding {
+    /// What a token with these claims is bound to.
+    ///
+    /// # Errors
+    /// If the constraint is one that the filter does not verify, or there is none and one is required.
+    pub(super) fn of(claims: &Claims, allowed: &SenderConstraint) -> Result<Self, BindingFault> {
+        let mut binding = Self::default();
+        if claims.contains("cnf") {
+            let members = claims.members().get("cnf").and_then(Value::as_object).filter(|members| !members.is_empty());
+            for (name, value) in members.ok_or(BindingFault::Unverified)? {
+                let thumbprint = value.as_str().and_then(Thumbprint::parse);
+                // Every other member is a constraint that is not known here.
+                match (name.as_str(), allowed.mtls, allowed.dpop_mode()) {
+                    (CERTIFICATE, ConstraintMode::IfBound | ConstraintMode::Required, _) => {
+                        binding.certificate = Some(thumbprint.ok_or(BindingFault::CertificateMalformed)?);
+                    }
+                    (KEY, _, ConstraintMode::IfBound | ConstraintMode::Required) => {
+                        binding.key = Some(thumbprint.ok_or(BindingFault::KeyMalformed)?);
+                    }
+                    _ => return Err(BindingFault::Unverified),
+                }
+            }
+        }
+        let lacks = |bound: Option<Thumbprint>, mode| bound.is_none() && mode == ConstraintMode::Required;
+        if lacks(binding.certificate, allowed.mtls) || lacks(binding.key, allowed.dpop_mode()) {
+            return Err(BindingFault::Missing);
+        }
+        Ok(binding)
+    }
+
+    /// Whether the host's certificate of this request's client is the one that the token is bound to.
+    ///
+    /// # Errors
+    /// If there is none, or another one.
+    pub fn check_certificate(&self, attributes: &AttributeValues) -> Result<(), ConstraintFault> {
+        let Some(bound) = self.certificate else { return Ok(()) };
+        let shown = attributes.get(Attribute::PeerDigest).and_then(Thumbprint::of_hex);
+        match shown.ok_or(ConstraintFault::CertificateMissing)? {
+            shown if shown == bound => Ok(()),
+            _ => Err(ConstraintFault::CertificateMismatch),
         }
     }
 }

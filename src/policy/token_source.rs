@@ -53,6 +53,8 @@ pub enum Credential<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialLocation {
     Header,
+    /// A header with the scheme `DPoP`.
+    DpopHeader,
     Cookie,
     Query,
 }
@@ -61,7 +63,7 @@ impl CredentialLocation {
     /// The name in the log.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Header => "header",
+            Self::Header | Self::DpopHeader => "header",
             Self::Cookie => "cookie",
             Self::Query => "query",
         }

@@ -8,9 +8,11 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::jose::{ActiveToken, Claim, Claims, SignedPayload, VerifiedToken};
 use crate::policy::provider::{Audiences, Provider};
-use crate::policy::sender_constraint::{BindingFault, CertificateThumbprint, bound_certificate};
+use crate::policy::sender_constraint::{Binding, BindingFault};
 use crate::policy::token_kind::{self, Kind, Nonce};
 use crate::unix_time::UnixTime;
 
@@ -24,7 +26,7 @@ pub struct ValidatedToken {
     scopes: Vec<String>,
     groups_claim: Rc<[String]>,
     validity: Validity,
-    certificate: Option<CertificateThumbprint>,
+    binding: Binding,
 }
 
 /// The validity period of a token, with the provider's clock skew.
@@ -78,7 +80,9 @@ pub enum ClaimFault {
     SenderConstrained,
     /// The thumbprint of its certificate (`cnf.x5t#S256`) is not base64url of a SHA-256 digest.
     ThumbprintMalformed,
-    /// The token is not bound to a certificate, and the provider's tokens must be.
+    /// The thumbprint of its key (`cnf.jkt`) is not base64url of a SHA-256 digest.
+    KeyThumbprintMalformed,
+    /// The token is not bound to a certificate or key, and the provider's tokens must be.
     TokenNotBound,
 }
 
@@ -86,7 +90,8 @@ impl From<BindingFault> for ClaimFault {
     fn from(fault: BindingFault) -> Self {
         match fault {
             BindingFault::Unverified => Self::SenderConstrained,
-            BindingFault::ThumbprintMalformed => Self::ThumbprintMalformed,
+            BindingFault::CertificateMalformed => Self::ThumbprintMalformed,
+            BindingFault::KeyMalformed => Self::KeyThumbprintMalformed,
             BindingFault::Missing => Self::TokenNotBound,
         }
     }
@@ -104,7 +109,7 @@ impl ValidatedToken {
         }
         check_type(&token)?;
         let nonce = if media_type(&token).as_deref() == Some("at+jwt") { Nonce::Accepted } else { nonce_of(provider) };
-        check_kind(claims, nonce)?;
+        check_kind(claims, nonce, is_bound(claims, provider))?;
         let validated = validate_claims(claims, provider, Origin::Signature, now)?;
         let (claims, payload) = token.into_claims_and_payload();
         Ok(validated.with(claims, Some(payload), provider))
@@ -129,7 +134,7 @@ impl ValidatedToken {
             Claim::Valid(_) => return Err(ClaimFault::IssuerUnknown),
             Claim::Malformed => return Err(ClaimFault::IssuerMalformed),
         }
-        check_kind(claims, nonce_of(provider))?;
+        check_kind(claims, nonce_of(provider), is_bound(claims, provider))?;
         let validated = validate_claims(claims, provider, Origin::Introspection { expires_at }, now)?;
         Ok(validated.with(token.into_claims(), None, provider))
     }
@@ -158,9 +163,9 @@ impl ValidatedToken {
         self.claims.names(&self.groups_claim)
     }
 
-    /// The certificate that it is bound to.
-    pub const fn certificate(&self) -> Option<CertificateThumbprint> {
-        self.certificate
+    /// What it is bound to.
+    pub const fn binding(&self) -> &Binding {
+        &self.binding
     }
 
     /// The tolerated difference between the issuer's clock and ours.
@@ -203,14 +208,14 @@ struct ValidatedClaims {
     client: Option<String>,
     scopes: Vec<String>,
     validity: Validity,
-    certificate: Option<CertificateThumbprint>,
+    binding: Binding,
 }
 
 impl ValidatedClaims {
     fn with(self, claims: Claims, payload: Option<SignedPayload>, provider: &Provider) -> ValidatedToken {
-        let Self { subject, client, scopes, validity, certificate } = self;
+        let Self { subject, client, scopes, validity, binding } = self;
         let groups_claim = Rc::clone(&provider.claim_names.groups);
-        ValidatedToken { claims, payload, subject, client, scopes, groups_claim, validity, certificate }
+        ValidatedToken { claims, payload, subject, client, scopes, groups_claim, validity, binding }
     }
 }
 
@@ -223,7 +228,7 @@ fn validate_claims(
 ) -> Result<ValidatedClaims, ClaimFault> {
     check_audience(claims, &provider.audiences)?;
     let validity = check_times(claims, provider, origin, now)?;
-    let certificate = bound_certificate(claims, provider.mtls)?;
+    let binding = Binding::of(claims, &provider.sender_constraint)?;
     let names = &provider.claim_names;
     let (extra_client, extra_scope) = origin.names();
     // The list of revoked tokens identifies tokens by it.
@@ -240,7 +245,7 @@ fn validate_claims(
     {
         return Err(ClaimFault::ClientUnexpected);
     }
-    Ok(ValidatedClaims { subject, client, scopes, validity, certificate })
+    Ok(ValidatedClaims { subject, client, scopes, validity, binding })
 }
 
 /// Access tokens only: their `typ` is absent (Okta), `JWT` or `at+jwt` (RFC 9068 section 2.1, RFC 8725 section 3.11).
@@ -256,10 +261,11 @@ fn media_type(token: &VerifiedToken) -> Option<String> {
     Some(name.strip_prefix("application/").unwrap_or(&name).to_owned())
 }
 
-fn check_kind(claims: &Claims, nonce: Nonce) -> Result<(), ClaimFault> {
+/// `is_bound`: its binding to a key is checked.
+fn check_kind(claims: &Claims, nonce: Nonce, is_bound: bool) -> Result<(), ClaimFault> {
     match token_kind::kind(claims, nonce) {
-        Kind::Access => Ok(()),
-        Kind::SenderConstrained => Err(ClaimFault::SenderConstrained),
+        Kind::SenderConstrained if !is_bound => Err(ClaimFault::SenderConstrained),
+        Kind::Access | Kind::SenderConstrained => Ok(()),
         Kind::Other => Err(ClaimFault::NotAnAccessToken),
     }
 }
@@ -268,9 +274,20 @@ fn check_kind(claims: &Claims, nonce: Nonce) -> Result<(), ClaimFault> {
 /// JWT.
 ///
 /// # Errors
-/// If it is not an access token, or is sender-constrained.
-pub fn check_introspected_kind(token: &ActiveToken) -> Result<(), ClaimFault> {
-    check_kind(token.claims(), Nonce::Accepted)
+/// If it is not an access token, or one of DPoP and the provider has none; `introspection` compares the binding.
+pub fn check_introspected_kind(token: &ActiveToken, provider: &Provider) -> Result<(), ClaimFault> {
+    check_kind(token.claims(), Nonce::Accepted, provider.sender_constraint.dpop.is_some())
+}
+
+/// Whether an introspection response calls a token one of DPoP.
+pub fn is_named_dpop(token: &ActiveToken) -> bool {
+    token_kind::kind(token.claims(), Nonce::Accepted) == Kind::SenderConstrained
+}
+
+/// Whether the token is bound to a key, in any form; `Binding` checks the form.
+fn is_bound(claims: &Claims, provider: &Provider) -> bool {
+    let is_bound = matches!(claims.members().get("cnf"), Some(Value::Object(members)) if members.contains_key("jkt"));
+    is_bound && provider.sender_constraint.dpop.is_some()
 }
 
 const fn nonce_of(provider: &Provider) -> Nonce {

@@ -95,7 +95,7 @@ const fn affected_claims(fault: ClaimFault) -> &'static [&'static str] {
         ClaimFault::IdentityMalformed => &["client", "jti"],
         ClaimFault::ClientUnexpected => &["client"],
         ClaimFault::SenderConstrained => &["cnf", "typ", "token_type"],
-        ClaimFault::ThumbprintMalformed | ClaimFault::TokenNotBound => &["cnf"],
+        ClaimFault::ThumbprintMalformed | ClaimFault::KeyThumbprintMalformed | ClaimFault::TokenNotBound => &["cnf"],
     }
 }
 
@@ -120,8 +120,9 @@ pub const fn describe(fault: ClaimFault) -> &'static str {
             "it is sender-constrained (`cnf`), which the filter does not check: see `sender_constraint`"
         }
         ClaimFault::ThumbprintMalformed => "`cnf.x5t#S256` is not base64url of a SHA-256 digest (43 characters)",
+        ClaimFault::KeyThumbprintMalformed => "`cnf.jkt` is not base64url of a SHA-256 digest (43 characters)",
         ClaimFault::TokenNotBound => {
-            "it is not bound to a certificate (`cnf.x5t#S256`), and `sender_constraint.mtls` is `required`"
+            "it is bound to no certificate (`cnf.x5t#S256`) or no key (`cnf.jkt`), and `sender_constraint` requires it"
         }
     }
 }

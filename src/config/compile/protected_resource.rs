@@ -8,6 +8,7 @@ use super::warnings;
 use crate::config::error::Path;
 use crate::config::schema::forwarding::ProtectedResourceDocument;
 use crate::http::{HeaderName, push_new};
+use crate::jose::Algorithm;
 use crate::policy::token_source::{AuthScheme, HeaderForm, ParamName};
 use crate::policy::{
     CalloutAddress, ProtectedResource, ProtectedResources, Providers, Requirement, ResourceAddress, ResourceFault,
@@ -105,8 +106,16 @@ fn metadata(
     members.insert(String::from("resource"), json!(address.as_str()));
     members.insert(String::from("authorization_servers"), json!(servers));
     members.insert(String::from("bearer_methods_supported"), json!(bearer_methods(context.token_source)));
-    if context.providers.is_some_and(Providers::bind_tokens) {
+    if context.providers.is_some_and(Providers::reads_certificates) {
         members.insert(String::from("tls_client_certificate_bound_access_tokens"), json!(true));
+    }
+    if let Some(providers) = context.providers.filter(|providers| providers.accepts_proofs()) {
+        let algorithms = Algorithm::ALL.into_iter().filter(|algorithm| providers.accept_proof_algorithm(*algorithm));
+        let names: Vec<&str> = algorithms.map(Algorithm::name).collect();
+        members.insert(String::from("dpop_signing_alg_values_supported"), json!(names));
+        if providers.require_proofs() {
+            members.insert(String::from("dpop_bound_access_tokens_required"), json!(true));
+        }
     }
     if !scopes.is_empty() {
         members.insert(String::from("scopes_supported"), json!(scopes));

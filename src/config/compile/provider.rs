@@ -8,6 +8,7 @@ use super::callout_headers::callout_headers;
 use super::diagnostics::{Diagnostics, present};
 use super::introspection::{ProviderContext, introspection, judge_opaque_tokens, share_out_opaque_tokens};
 use super::issuer::{IssuerDocument, OKTA_ORG_HINT, Server, is_okta_issuer};
+use super::sender_constraint::sender_constraint;
 use super::warnings;
 use crate::config::error::{ConfigErrorKind, Path};
 use crate::config::schema::introspection::{ClientAuth, IntrospectionDocument};
@@ -135,6 +136,12 @@ fn provider(
         scope: document.scope_claim.map_or(usual.scope, |name| vec![name]),
         groups: document.groups_claim.map_or(usual.groups, |path| path.0.into()),
     };
+    let sender_constraint = sender_constraint(
+        document.sender_constraint.unwrap_or_default(),
+        allow_http,
+        &at.member("sender_constraint"),
+        diagnostics,
+    );
     let introspection = present(introspection)?;
     headers?;
     let issuer = issuer?;
@@ -150,7 +157,7 @@ fn provider(
         client_ids,
         max_token_lifetime: document.max_token_lifetime,
         accept_nonce: document.accept_nonce.unwrap_or(false),
-        mtls: document.sender_constraint.and_then(|constraint| constraint.mtls).unwrap_or_default(),
+        sender_constraint: sender_constraint?,
         claim_names,
         keys: keys?,
         introspection,

@@ -18,6 +18,7 @@ const MAX_TOKEN_BYTES: u32 = 60 * 1024;
 pub(super) fn token_source(
     token: TokenDocument,
     identity: Option<&Forwarding>,
+    accepts_proofs: Option<bool>,
     at: &Path,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<TokenSource> {
@@ -35,7 +36,7 @@ pub(super) fn token_source(
         names(token.from_cookies, CookieName::parse, "not a cookie name (RFC 6265)", &cookies_at, diagnostics);
     let hint = "a parameter name of letters, digits and `-._~` only";
     let params = names(token.from_params, ParamName::parse, hint, &params_at, diagnostics);
-    let (headers, cookies, params) = (headers?, cookies?, params?);
+    let (mut headers, cookies, params) = (headers?, cookies?, params?);
     let reported = [&headers_at, &cookies_at, &params_at].iter().any(|at| at.is_reported(diagnostics.errors));
     if headers.is_empty() && cookies.is_empty() && params.is_empty() && !reported {
         diagnostics.invalid(
@@ -52,7 +53,40 @@ pub(super) fn token_source(
         diagnostics.insecure(&warnings::INSECURE_EXACT_NAMES, &at.member("insecure_exact_names"));
     }
     let forward = token.forward.unwrap_or(false);
+    match accepts_proofs {
+        Some(true) => accept_dpop_scheme(&mut headers, &headers_at, diagnostics),
+        Some(false) => reject_dpop_scheme(&headers, &headers_at, diagnostics),
+        // The providers have an error.
+        None => {}
+    }
+    if accepts_proofs == Some(true) && forward {
+        diagnostics.warn(&warnings::BOUND_TOKEN_FORWARDED, &at.member("forward"));
+    }
     Some(TokenSource { headers, cookies, params, forward, exact_names, max_bytes })
+}
+
+/// Clients send a token that is bound to a key as `Authorization: DPoP …` (RFC 9449 section 7.1).
+fn accept_dpop_scheme(headers: &mut [HeaderSource], at: &Path, diagnostics: &mut Diagnostics<'_>) {
+    let schemes = headers.iter_mut().find_map(|source| match &mut source.form {
+        HeaderForm::Schemes(schemes) if source.name == HeaderName::AUTHORIZATION => Some(schemes),
+        HeaderForm::Schemes(_) | HeaderForm::Whole | HeaderForm::Prefixes(_) => None,
+    });
+    match schemes {
+        Some(schemes) if schemes.iter().any(AuthScheme::is_dpop) => {}
+        Some(schemes) => schemes.push(AuthScheme::dpop()),
+        None => diagnostics.invalid(
+            at,
+            "`sender_constraint.dpop` of a provider needs `authorization` with a scheme: {\"name\": \"authorization\", \"scheme\": \"Bearer\"}",
+        ),
+    }
+}
+
+fn reject_dpop_scheme(headers: &[HeaderSource], at: &Path, diagnostics: &mut Diagnostics<'_>) {
+    let reads_dpop = headers
+        .iter()
+        .any(|source| matches!(&source.form, HeaderForm::Schemes(schemes) if schemes.iter().any(AuthScheme::is_dpop)));
+    let hint = "the scheme `DPoP` is accepted where a provider has `sender_constraint.dpop`, which checks the proofs; leave it out here";
+    diagnostics.check(!reads_dpop, at, hint);
 }
 
 fn default_headers() -> Option<Vec<HeaderSource>> {

@@ -31,6 +31,12 @@ pub(super) const STALE_IF_ERROR: SettingWarning = warning(
     "Remove `stale_if_error` if a 503 is better than that.",
 );
 
+pub(super) const BOUND_TOKEN_FORWARDED: SettingWarning = warning(
+    WarningCode::BoundTokenForwarded,
+    "The backend receives tokens that are bound to a key of the client, which the backend cannot use.",
+    "Set `forward` to false; the backend gets the identity in headers.",
+);
+
 pub(super) const ANY_OPAQUE_TOKEN: SettingWarning = warning(
     WarningCode::AnyOpaqueToken,
     "Every opaque token that the issuer reports as active is accepted, whatever its audience is.",

@@ -2,31 +2,36 @@
 
 use std::rc::Rc;
 
+use super::Resources;
 use super::outcome::Conclusion;
 use super::request::RequestContext;
 use crate::engine::audit::{AuditRecord, Outcome};
 use crate::engine::decision::{Decision, Verdict};
 use crate::engine::deny_reason::DenyReason;
 use crate::engine::filter_state::FilterStateValues;
+use crate::engine::proofs::Proofs;
 use crate::engine::response::{Denial, deny_response};
-use crate::engine::sampling::Sampler;
 use crate::engine::token_cache::AuthenticatedToken;
-use crate::http::HeadEdits;
-use crate::policy::{Policy, Remedy};
+use crate::http::{HeadEdits, HeaderName, HeaderValue};
+use crate::policy::{ConstraintFault, NonceAge, ProofFault, Remedy};
 use crate::unix_time::UnixTime;
 
 pub(super) fn decide(
     context: RequestContext<'_>,
-    policy: &Policy,
+    resources: &mut Resources<'_>,
     conclusion: Conclusion<'_>,
-    sampler: &mut Sampler,
-    now: UnixTime,
 ) -> Decision {
+    let Resources { policy, proofs, sampler, now, .. } = resources;
+    let (policy, now) = (*policy, *now);
+    let response_headers = nonce_headers(&context, &conclusion, proofs, now);
     let rule = policy.rules.rule(context.rule);
     let provider = context.provider.and_then(|id| policy.providers.get(id));
     let deny = |reason, remedy, token: Option<&AuthenticatedToken>| {
         let token = token.map(|token| (token.token.as_ref(), now));
-        Verdict::Deny(deny_response(&Denial { reason, remedy, rule, provider, token, head: &context.head }, policy))
+        let denial = Denial { reason, remedy, rule, provider, token, source: context.source, head: &context.head };
+        let mut response = deny_response(&denial, policy);
+        response.headers.extend(response_headers.iter().cloned());
+        Verdict::Deny(response)
     };
     let (outcome, verdict, authenticated) = match conclusion {
         Conclusion::Authorized { token, verification, report } => {
@@ -49,6 +54,7 @@ pub(super) fn decide(
         }
         Conclusion::Denied(reason) => (Outcome::Denied(reason), deny(reason, Remedy::None, None), None),
     };
+    let is_allowed = matches!(verdict, Verdict::Allow(_));
     let mut audit = AuditRecord::new(rule, outcome)
         .with_issuer(provider, context.issuer)
         .with_unknown_issuer(context.unknown_issuer)
@@ -59,5 +65,26 @@ pub(super) fn decide(
         audit.set_request(&context.head);
     }
     let token = authenticated.as_ref().map(|(token, _)| token.as_ref());
-    Decision { verdict, filter_state: FilterStateValues::new(&audit, token, policy), audit, trace: context.trace }
+    Decision {
+        verdict,
+        response_headers: if is_allowed { response_headers } else { Vec::new() },
+        filter_state: FilterStateValues::new(&audit, token, policy),
+        audit,
+        trace: context.trace,
+    }
+}
+
+/// The nonce for the next proof (RFC 9449 section 8.2), where the client has none or should change it.
+fn nonce_headers(
+    context: &RequestContext<'_>,
+    conclusion: &Conclusion<'_>,
+    proofs: &Proofs,
+    now: UnixTime,
+) -> Vec<(HeaderName, HeaderValue)> {
+    let is_missing =
+        matches!(conclusion, Conclusion::Denied(DenyReason::Constraint(ConstraintFault::Proof(ProofFault::Nonce(_)))));
+    let is_ending = context.proof.and_then(|proof| proof.nonce_age) == Some(NonceAge::Ending);
+    let nonces = context.provider.and_then(|provider| proofs.nonces(provider));
+    let Some(nonces) = nonces.filter(|_| is_missing || is_ending) else { return Vec::new() };
+    vec![(HeaderName::DPOP_NONCE, HeaderValue::encode(&nonces.current(now), None))]
 }

@@ -19,6 +19,7 @@ use std::rc::Rc;
 
 use crate::engine::decision::Decision;
 use crate::engine::deny_reason::DenyReason;
+use crate::engine::proofs::Proofs;
 use crate::engine::sampling::Sampler;
 use crate::engine::token_cache::TokenCache;
 use crate::engine::token_status::StatusSources;
@@ -41,6 +42,7 @@ pub(super) struct Resources<'e> {
     pub(super) keys: &'e mut [(ProviderId, ProviderKeys)],
     pub(super) token_cache: &'e mut TokenCache,
     pub(super) status: &'e mut StatusSources,
+    pub(super) proofs: &'e mut Proofs,
     pub(super) verifier: &'e dyn SignatureVerifier,
     pub(super) sampler: &'e mut Sampler,
     /// The trace of a new request.
@@ -87,7 +89,7 @@ pub(super) fn start<'a>(
         Ok(Extracted::Anonymous(access)) => Conclusion::Anonymous(access),
         Err(reason) => Conclusion::Denied(reason),
     };
-    Outcome::Decided(decide::decide(context, policy, conclusion, resources.sampler, now))
+    Outcome::Decided(decide::decide(context, resources, conclusion))
 }
 
 /// Runs the steps after `extract`, for the first time or for a request that was parked.
@@ -102,27 +104,22 @@ pub(super) fn run<'a>(mut request: Request<'a>, resources: &mut Resources<'_>) -
             Err(reason) => Conclusion::Denied(reason),
         },
     };
-    Progress::Decided(decide::decide(request.context, policy, conclusion, resources.sampler, now))
+    Progress::Decided(decide::decide(request.context, resources, conclusion))
 }
 
 fn conclude<'p>(request: &mut Request<'_>, resources: &mut Resources<'p>) -> Result<Conclusion<'p>, Stop<'p>> {
     let (token, mut verification) = authenticate::authenticate(request, resources)?;
-    sender_constraint::check(&mut request.context, &token)?;
+    sender_constraint::check(request, &token, resources)?;
     verification.introspection = token_status::check(request, &token, verification, resources)?;
+    sender_constraint::use_proof(request, resources)?;
     authorize::authorize(&mut request.context, token, verification, resources.policy, resources.now)
 }
 
 /// Denies a request without another step.
-pub(super) fn deny(
-    mut request: Request<'_>,
-    reason: DenyReason,
-    policy: &Policy,
-    sampler: &mut Sampler,
-    now: UnixTime,
-) -> Decision {
+pub(super) fn deny(mut request: Request<'_>, reason: DenyReason, resources: &mut Resources<'_>) -> Decision {
     // The event of the signature says it where no newer key verifies it.
     if reason != DenyReason::Token(TokenFault::SignatureInvalid) {
         request.context.trace.record(|| TraceEvent::NotPending(reason));
     }
-    decide::decide(request.context, policy, Conclusion::Denied(reason), sampler, now)
+    decide::decide(request.context, resources, Conclusion::Denied(reason))
 }

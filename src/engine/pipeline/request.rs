@@ -11,9 +11,11 @@ use crate::keys;
 use crate::lookup::requester::Sender;
 use crate::memory;
 use crate::policy::{
-    AttributeValues, AuthorizationRequest, CredentialLocation, Policy, ProviderId, RuleId, ValidatedToken,
+    AttributeValues, AuthorizationRequest, CredentialLocation, NonceAge, Policy, ProviderId, RuleId, ValidatedToken,
 };
 use crate::redacted::Redacted;
+use crate::replay::UsedProof;
+use crate::thumbprint::Thumbprint;
 use crate::unix_time::UnixTime;
 
 /// What is known of a request beside its token. The head is borrowed until the request is parked.
@@ -32,6 +34,8 @@ pub(super) struct RequestContext<'a> {
     /// The edits that remove managed headers and credentials before the request is forwarded.
     pub(super) removals: Vec<HeaderEdit>,
     pub(super) source: Option<CredentialLocation>,
+    /// Its proof (DPoP), after all checks but the last.
+    pub(super) proof: Option<CheckedProof>,
     /// The provider and the configured issuer that the token names, verified or not.
     pub(super) provider: Option<ProviderId>,
     pub(super) issuer: Option<Rc<str>>,
@@ -59,6 +63,7 @@ impl<'a> RequestContext<'a> {
             rule: RuleId::Default,
             removals: Vec::new(),
             source: None,
+            proof: None,
             provider: None,
             issuer: None,
             unknown_issuer: None,
@@ -87,6 +92,7 @@ impl<'a> RequestContext<'a> {
             rule: self.rule,
             removals,
             source: self.source,
+            proof: self.proof,
             provider: self.provider,
             issuer: self.issuer,
             unknown_issuer: self.unknown_issuer,
@@ -94,6 +100,16 @@ impl<'a> RequestContext<'a> {
             trace: self.trace,
         }
     }
+}
+
+/// A proof that is valid for its request, and was perhaps used before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CheckedProof {
+    /// The key that signed it.
+    pub(super) key: Thumbprint,
+    pub(super) used: UsedProof,
+    /// The age of its nonce, if it must have one.
+    pub(super) nonce_age: Option<NonceAge>,
 }
 
 /// A token, as far as it was read. Nothing here is verified.

@@ -30,7 +30,12 @@ pub(super) fn location(message: &Message<'_>, refusal: &Denial<'_>, answers: &Re
             ];
             params.into_iter().filter(|(_, value)| !value.is_empty()).collect()
         }
-        Message::InvalidRequest | Message::ScopeMissing(_) | Message::Forbidden | Message::Unavailable(_) => {
+        Message::InvalidProof
+        | Message::NonceRequired
+        | Message::InvalidRequest
+        | Message::ScopeMissing(_)
+        | Message::Forbidden
+        | Message::Unavailable(_) => {
             return None;
         }
     };

@@ -1,13 +1,23 @@
 use super::*;
-use crate::policy::provider_fixture::active;
+use crate::policy::provider_fixture::{active, dpop};
 use serde_json::json;
 
 /// SHA-256 of nothing, in both spellings.
 const HEX: &[u8] = b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const BASE64URL: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
 
-fn bound(cnf: Value, mode: ConstraintMode) -> Result<Option<CertificateThumbprint>, BindingFault> {
-    bound_certificate(active(&json!({ "cnf": cnf })).claims(), mode)
+/// With this mode for both constraints.
+fn allowing(mode: ConstraintMode) -> SenderConstraint {
+    let dpop = (mode != ConstraintMode::Off).then(|| dpop(mode == ConstraintMode::Required));
+    SenderConstraint { mtls: mode, dpop }
+}
+
+fn mtls(mode: ConstraintMode) -> SenderConstraint {
+    SenderConstraint { mtls: mode, dpop: None }
+}
+
+fn bound(cnf: Value, allowed: &SenderConstraint) -> Result<Binding, BindingFault> {
+    Binding::of(active(&json!({ "cnf": cnf })).claims(), allowed)
 }
 
 fn certificate(digest: &[u8]) -> AttributeValues {
@@ -18,8 +28,16 @@ fn certificate(digest: &[u8]) -> AttributeValues {
 
 #[test]
 fn a_thumbprint_has_one_spelling() {
+    let thumbprint = Thumbprint::parse(BASE64URL);
     for mode in [ConstraintMode::IfBound, ConstraintMode::Required] {
-        assert!(matches!(bound(json!({ "x5t#S256": BASE64URL }), mode), Ok(Some(_))));
+        assert_eq!(
+            bound(json!({ "x5t#S256": BASE64URL }), &mtls(mode)),
+            Ok(Binding { certificate: thumbprint, key: None })
+        );
+        assert_eq!(
+            bound(json!({ "x5t#S256": BASE64URL, "jkt": BASE64URL }), &allowing(mode)),
+            Ok(Binding { certificate: thumbprint, key: thumbprint })
+        );
         let hex = String::from_utf8(HEX.to_vec()).unwrap();
         let standard = BASE64URL.replace('-', "+").replace('_', "/");
         // The last character with a bit that no byte has.
@@ -38,11 +56,10 @@ fn a_thumbprint_has_one_spelling() {
             json!(5),
             json!([BASE64URL]),
         ] {
-            assert_eq!(
-                bound(json!({ "x5t#S256": malformed }), mode),
-                Err(BindingFault::ThumbprintMalformed),
-                "{malformed}"
-            );
+            for (name, fault) in [("x5t#S256", BindingFault::CertificateMalformed), ("jkt", BindingFault::KeyMalformed)]
+            {
+                assert_eq!(bound(json!({ name: malformed }), &allowing(mode)), Err(fault), "{name} {malformed}");
+            }
         }
     }
 }
@@ -51,43 +68,61 @@ fn a_thumbprint_has_one_spelling() {
 fn every_other_constraint_is_rejected() {
     for mode in [ConstraintMode::Off, ConstraintMode::IfBound, ConstraintMode::Required] {
         for cnf in [
-            json!({ "jkt": "x" }),
-            json!({ "x5t#S256": BASE64URL, "jkt": "x" }),
             json!({ "x5t#S256": BASE64URL, "jwk": {} }),
+            json!({ "jkt": BASE64URL, "kid": "x" }),
             json!({ "x5t": BASE64URL }),
             json!({ "X5T#S256": BASE64URL }),
+            json!({ "JKT": BASE64URL }),
             json!({}),
             json!(null),
             json!(BASE64URL),
             json!([{ "x5t#S256": BASE64URL }]),
         ] {
-            assert_eq!(bound(cnf.clone(), mode), Err(BindingFault::Unverified), "{mode:?} {cnf}");
+            assert_eq!(bound(cnf.clone(), &allowing(mode)), Err(BindingFault::Unverified), "{mode:?} {cnf}");
         }
     }
-    let cnf = json!({ "x5t#S256": BASE64URL });
-    assert_eq!(bound(cnf, ConstraintMode::Off), Err(BindingFault::Unverified));
+    // A constraint whose check is off, alone and beside one that is checked.
+    let only_dpop = SenderConstraint { mtls: ConstraintMode::Off, dpop: Some(dpop(false)) };
+    for (cnf, allowed) in [
+        (json!({ "x5t#S256": BASE64URL }), mtls(ConstraintMode::Off)),
+        (json!({ "jkt": BASE64URL }), mtls(ConstraintMode::IfBound)),
+        (json!({ "x5t#S256": BASE64URL, "jkt": BASE64URL }), mtls(ConstraintMode::Required)),
+        (json!({ "x5t#S256": BASE64URL }), only_dpop),
+    ] {
+        assert_eq!(bound(cnf.clone(), &allowed), Err(BindingFault::Unverified), "{cnf} {allowed:?}");
+    }
 }
 
 #[test]
 fn a_token_without_a_constraint_is_accepted_unless_one_is_required() {
-    let unbound = active(&json!({}));
-    assert_eq!(bound_certificate(unbound.claims(), ConstraintMode::Off), Ok(None));
-    assert_eq!(bound_certificate(unbound.claims(), ConstraintMode::IfBound), Ok(None));
-    assert_eq!(bound_certificate(unbound.claims(), ConstraintMode::Required), Err(BindingFault::Missing));
+    let unbound = |allowed: &SenderConstraint| Binding::of(active(&json!({})).claims(), allowed);
+    assert_eq!(unbound(&allowing(ConstraintMode::Off)), Ok(Binding::default()));
+    assert_eq!(unbound(&allowing(ConstraintMode::IfBound)), Ok(Binding::default()));
+    assert_eq!(unbound(&mtls(ConstraintMode::Required)), Err(BindingFault::Missing));
+    let requires_dpop = SenderConstraint { mtls: ConstraintMode::IfBound, dpop: Some(dpop(true)) };
+    assert_eq!(unbound(&requires_dpop), Err(BindingFault::Missing));
+    // With both required, one is not enough.
+    for cnf in [json!({ "x5t#S256": BASE64URL }), json!({ "jkt": BASE64URL })] {
+        assert_eq!(bound(cnf, &allowing(ConstraintMode::Required)), Err(BindingFault::Missing));
+    }
 }
 
 #[test]
 fn only_the_digest_of_the_certificate_meets_the_constraint() {
-    let thumbprint = CertificateThumbprint::parse(BASE64URL).unwrap();
-    assert_eq!(thumbprint.check(&certificate(HEX)), Ok(()));
-    assert_eq!(thumbprint.check(&certificate(&HEX.to_ascii_uppercase())), Ok(()));
-    assert_eq!(thumbprint.check(&AttributeValues::default()), Err(ConstraintFault::CertificateMissing));
+    let binding = Binding { certificate: Thumbprint::parse(BASE64URL), key: None };
+    assert_eq!(binding.check_certificate(&certificate(HEX)), Ok(()));
+    assert_eq!(binding.check_certificate(&certificate(&HEX.to_ascii_uppercase())), Ok(()));
+    assert_eq!(binding.check_certificate(&AttributeValues::default()), Err(ConstraintFault::CertificateMissing));
     for unusable in [b"".to_vec(), b"x".repeat(64), HEX[..62].to_vec(), [HEX, b"00"].concat(), BASE64URL.into()] {
-        assert_eq!(thumbprint.check(&certificate(&unusable)), Err(ConstraintFault::CertificateMissing), "{unusable:?}");
+        assert_eq!(
+            binding.check_certificate(&certificate(&unusable)),
+            Err(ConstraintFault::CertificateMissing),
+            "{unusable:?}"
+        );
     }
     for at in 0..HEX.len() {
         let mut other = HEX.to_vec();
         other[at] = if other[at] == b'0' { b'1' } else { b'0' };
-        assert_eq!(thumbprint.check(&certificate(&other)), Err(ConstraintFault::CertificateMismatch), "{at}");
+        assert_eq!(binding.check_certificate(&certificate(&other)), Err(ConstraintFault::CertificateMismatch), "{at}");
     }
 }

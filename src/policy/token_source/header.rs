@@ -74,6 +74,15 @@ impl AuthScheme {
     pub fn parse(text: &str) -> Option<Self> {
         is_token(text).then(|| Self(text.to_owned()))
     }
+
+    /// The scheme of tokens that are bound to a key (RFC 9449 section 7.1).
+    pub fn dpop() -> Self {
+        Self(String::from("DPoP"))
+    }
+
+    pub fn is_dpop(&self) -> bool {
+        self.0.eq_ignore_ascii_case("DPoP")
+    }
 }
 
 impl PartialEq for AuthScheme {
@@ -102,7 +111,7 @@ impl HeaderSource {
         let credential = match self.form.strip_scheme(value) {
             Stripped::OtherScheme => Credential::Missing,
             Stripped::NoSpace => Credential::Malformed,
-            Stripped::Text(text) => Credential::read(Cow::Borrowed(text), CredentialLocation::Header, max_bytes),
+            Stripped::Text(text, scheme) => Credential::read(Cow::Borrowed(text), scheme, max_bytes),
         };
         match credential {
             // No token contains a comma.
@@ -122,7 +131,7 @@ fn is_alternative(name: &str) -> bool {
 enum Stripped<'a> {
     OtherScheme,
     NoSpace,
-    Text(&'a [u8]),
+    Text(&'a [u8], CredentialLocation),
 }
 
 impl HeaderForm {
@@ -141,11 +150,11 @@ impl HeaderForm {
     /// A scheme ends before the first byte that is not a token character, which must be a single space.
     fn strip_scheme<'a>(&self, value: &'a [u8]) -> Stripped<'a> {
         let schemes = match self {
-            Self::Whole => return Stripped::Text(value),
+            Self::Whole => return Stripped::Text(value, CredentialLocation::Header),
             Self::Prefixes(prefixes) => {
                 let text = prefixes.iter().find_map(|prefix| value.strip_prefix(prefix.0.as_bytes()));
                 return match text {
-                    Some(text) => Stripped::Text(text),
+                    Some(text) => Stripped::Text(text, CredentialLocation::Header),
                     None if prefixes.iter().any(|prefix| prefix.is_in(value)) => Stripped::NoSpace,
                     None => Stripped::OtherScheme,
                 };
@@ -154,9 +163,10 @@ impl HeaderForm {
         };
         let end = value.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(value.len());
         let Some((name, rest)) = value.split_at_checked(end) else { return Stripped::OtherScheme };
-        if !schemes.iter().any(|scheme| name.eq_ignore_ascii_case(scheme.0.as_bytes())) {
+        let Some(scheme) = schemes.iter().find(|scheme| name.eq_ignore_ascii_case(scheme.0.as_bytes())) else {
             return Stripped::OtherScheme;
-        }
-        rest.strip_prefix(b" ").map_or(Stripped::NoSpace, Stripped::Text)
+        };
+        let location = if scheme.is_dpop() { CredentialLocation::DpopHeader } else { CredentialLocation::Header };
+        rest.strip_prefix(b" ").map_or(Stripped::NoSpace, |text| Stripped::Text(text, location))
     }
 }
