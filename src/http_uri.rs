@@ -1,6 +1,8 @@
 //! `http` and `https` URIs in normal form (RFC 3986 section 6.2.2 and 6.2.3), to compare the URI that a client signed with that
 //! of its request.
 
+use std::fmt;
+
 use crate::authority::{read_host, split_port};
 use crate::encoding::{is_pchar, is_unreserved, percent_escape, push_percent_escape};
 
@@ -61,6 +63,15 @@ impl HttpOrigin {
     /// Whether a request with this `:authority` was sent to its host, at any port.
     pub fn is_of_host(&self, authority: &[u8]) -> bool {
         read_host(authority).is_some_and(|host| host == self.host)
+    }
+}
+
+impl fmt::Display for HttpOrigin {
+    /// As browsers write it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_https { "https" } else { "http" };
+        write!(formatter, "{scheme}://{}", self.host)?;
+        if self.port == default_port(self.is_https) { Ok(()) } else { write!(formatter, ":{}", self.port) }
     }
 }
 

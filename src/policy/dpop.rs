@@ -123,8 +123,7 @@ impl PublicOrigin {
     /// Parses an origin in the form of browsers: lower case, without a default port and without a slash behind it.
     pub fn parse(text: &str) -> Option<Self> {
         let origin = HttpOrigin::parse(text)?;
-        let is_plain = !text.bytes().any(|byte| byte.is_ascii_uppercase()) && !text.ends_with('.');
-        is_plain.then(|| Self { text: text.to_owned(), origin })
+        (origin.to_string() == text).then(|| Self { text: text.to_owned(), origin })
     }
 
     pub fn as_str(&self) -> &str {
