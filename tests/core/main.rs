@@ -25,6 +25,7 @@ mod debug_responses;
 mod decisions;
 #[cfg(not(target_family = "wasm"))]
 mod differential;
+mod dpop;
 #[path = "../engine_harness/mod.rs"]
 mod engine_harness;
 #[cfg(not(target_family = "wasm"))]
@@ -49,6 +50,8 @@ mod key_sharing_model;
 #[path = "../pages/mod.rs"]
 mod pages;
 mod pending_requests;
+#[path = "../signing/proof.rs"]
+mod proof_signer;
 #[path = "../random/mod.rs"]
 mod random;
 mod responses;

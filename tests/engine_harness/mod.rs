@@ -19,9 +19,9 @@ use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
     Algorithm, Attribute, AttributeValues, BATCH, CallResult, Callout, CalloutId, Decision, Effect, Engine, Entropy,
     Event, FetchCause, FetchResult, HostServices, Jitter, LeaseOutcome, LeaseRequest, ListDocument, ListNews,
-    ListState, NothingShared, ParkingLimits, PollResult, PortableVerifier, RecordNames, Report, RequestOutcome,
-    SharedOutcome, SharedRecord, SharedResponse, SharedResponses, SignatureVerifier, StreamId, SuppressedRecords,
-    Verdict,
+    ListState, NothingShared, ParkingLimits, PollResult, PortableVerifier, RecordNames, ReplayMemory, Report,
+    RequestOutcome, SharedOutcome, SharedRecord, SharedResponse, SharedResponses, SignatureVerifier, StreamId,
+    SuppressedRecords, Verdict, WorkerMemory,
 };
 use okta_proxy_wasm::http::{HeadEdits, HeaderName, LocalResponse, RequestHead};
 use okta_proxy_wasm::jose::Key;
@@ -47,6 +47,22 @@ pub struct Setup<'a> {
     pub knows_addresses: bool,
     /// Whether callouts need a lease, as where workers share data.
     pub shares: bool,
+    /// What workers share to check proofs; `None`: nothing.
+    pub proofs: Option<SharedProofs>,
+}
+
+/// What workers share to check proofs (DPoP): the used ones, and the secret for nonces.
+#[derive(Clone)]
+pub struct SharedProofs {
+    pub memory: Rc<dyn ReplayMemory>,
+    pub secret: Entropy,
+}
+
+impl SharedProofs {
+    /// Of a new process.
+    pub fn new(secret: u8) -> Self {
+        Self { memory: Rc::new(WorkerMemory::default()), secret: Entropy([secret; 32]) }
+    }
 }
 
 impl Default for Setup<'_> {
@@ -58,6 +74,7 @@ impl Default for Setup<'_> {
             start: UnixTime::from_secs(NOW),
             knows_addresses: false,
             shares: false,
+            proofs: None,
         }
     }
 }
@@ -141,6 +158,8 @@ impl Harness {
         let nothing: Rc<dyn SharedResponses> = Rc::new(NothingShared);
         let services = HostServices {
             shared_responses: setup.shares.then_some(nothing),
+            replay_memory: setup.proofs.as_ref().map(|shared| Rc::clone(&shared.memory)),
+            shared_secret: setup.proofs.map(|shared| shared.secret),
             has_client_addresses: setup.knows_addresses,
             ..HostServices::with_verifier(Box::new(verifier))
         };
