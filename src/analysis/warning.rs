@@ -48,8 +48,6 @@ warning_codes! {
     PartlyShadowedRule "partly_shadowed_rule";
     /// An earlier rule has the same `match` and requires the same.
     DuplicateRule "duplicate_rule";
-    /// The backend receives tokens that are bound to a key of the client.
-    BoundTokenForwarded "bound_token_forwarded";
     /// The rule is for metadata that the filter serves itself.
     MetadataRule "metadata_rule";
     /// A rule for some methods leaves another method to a weaker rule.
@@ -72,6 +70,8 @@ warning_codes! {
     ShortMaxAge "short_max_age";
     /// The `acr` value does not require what its name says.
     WeakAcr "weak_acr";
+    /// The backend receives tokens that are bound to a key of the client.
+    BoundTokenForwarded "bound_token_forwarded";
     /// No rule accepts tokens of the provider.
     UnusedProvider "unused_provider";
     /// No token is ever introspected.

@@ -122,8 +122,8 @@ document! {
 document! {
     /// The memory for proofs that were used. All workers of a process share it on Envoy; other hosts have one in each worker.
     ReplayDetectionDocument {
-        /// How many proofs are remembered, between 1024 and 1048576. Each takes up to 40 bytes, until it is older than `max_age`
-        /// of its provider. One client may use a quarter of them. A proof that cannot be remembered is a 503. Default: 131072.
+        /// How many proofs are remembered, between 16384 and 1048576. Each takes up to 50 bytes of the
+        /// process, until it is older than `max_age` of its provider. One client may use a quarter of them. A proof that cannot be remembered is a 503. Default: 131072.
         max_proofs: u32,
     }
 }

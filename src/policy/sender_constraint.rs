@@ -118,6 +118,11 @@ impl Binding {
         Ok(binding)
     }
 
+    /// Whether it is bound to nothing.
+    pub const fn is_none(&self) -> bool {
+        self.certificate.is_none() && self.key.is_none()
+    }
+
     /// Whether the host's certificate of this request's client is the one that the token is bound to.
     ///
     /// # Errors

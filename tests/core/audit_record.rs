@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::engine_harness::{Effects, Harness, NOW, Setup, call_response, get, list_response};
+use crate::proof_signer::{ProofSigner, claims};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, fetched_issuer, key_set, payload, with};
 use jsonschema::Validator;
 use okta_proxy_wasm::callout::{CalloutResult, TransportError};
@@ -254,6 +255,68 @@ fn of_constraints(reader: &mut Reader) {
     }
 }
 
+fn of_proofs(reader: &mut Reader) {
+    let mut provider = inline();
+    provider["sender_constraint"] = json!({ "dpop": "if_bound", "proofs": {
+        "origins": ["https://api.acme.com"], "algorithms": ["ES256"] } });
+    let mut requiring_nonces = provider.clone();
+    requiring_nonces["sender_constraint"]["proofs"]["nonce"] = json!("required");
+    let client = ProofSigner::new(1);
+    let bound = token(json!({ "cnf": { "jkt": client.thumbprint() } }));
+    let proof = |changes: Value| client.proof(&bound, NOW, changes);
+    let signed = |header: Value| client.sign(&with(&client.header(), header), &claims(&bound, NOW));
+    let mut forged = proof(json!({}));
+    let kept = forged.rfind('.').unwrap() + 1;
+    forged.replace_range(kept.., &"A".repeat(86));
+    let other_key = ProofSigner::new(2).proof(&bound, NOW, json!({}));
+    let both = format!("{other_key},{other_key}");
+    let private = with(&client.jwk(), json!({ "d": "AQ" }));
+    let mut scene =
+        Scene::new(&json!({ "providers": { "okta": provider }, "replay_detection": { "max_proofs": 16384 } }), reader);
+    for (proof, expected) in [
+        (proof(json!({})), "authorized"),
+        (proof(json!({})), "proof_replayed"),
+        (both, "multiple_proofs"),
+        ("x".repeat(9000), "proof_too_large"),
+        (proof(json!({ "ath": null })), "proof_malformed"),
+        (signed(json!({ "alg": "HS256" })), "proof_algorithm_not_allowed"),
+        (signed(json!({ "jwk": private })), "proof_key_unusable"),
+        (other_key, "proof_key_mismatch"),
+        (proof(json!({ "htm": "POST" })), "proof_htm_mismatch"),
+        (proof(json!({ "htu": "https://api.acme.com/x" })), "proof_htu_mismatch"),
+        (proof(json!({ "ath": "x" })), "proof_ath_mismatch"),
+        (proof(json!({ "iat": NOW - 600 })), "proof_expired"),
+        (proof(json!({ "iat": NOW + 600 })), "proof_issued_in_the_future"),
+        (forged, "proof_signature_invalid"),
+    ] {
+        let record = scene.request(&[("authorization", &format!("DPoP {bound}")), ("dpop", &proof)]).unwrap();
+        assert_eq!(record["reason"], expected);
+        assert!(!record.to_string().contains(&proof), "{record}");
+    }
+    let (unbound, malformed) = (token(json!({})), token(json!({ "cnf": { "jkt": "x" } })));
+    for (scheme, token, expected) in [
+        ("DPoP", &bound, "proof_missing"),
+        ("Bearer", &bound, "dpop_scheme_required"),
+        ("DPoP", &unbound, "token_not_bound_to_key"),
+        ("DPoP", &malformed, "key_thumbprint_malformed"),
+    ] {
+        assert_eq!(scene.request(&[("authorization", &format!("{scheme} {token}"))]).unwrap()["reason"], expected);
+    }
+    let full = (0..20_000).map(|number| {
+        let proof = proof(json!({ "jti": number.to_string() }));
+        scene.request(&[("authorization", &format!("DPoP {bound}")), ("dpop", &proof)])
+    });
+    let is_full =
+        |record: &Option<Value>| record.as_ref().is_some_and(|record| record["reason"] == "replay_detection_full");
+    assert!(full.into_iter().any(|record| is_full(&record)), "the client uses up its share");
+    let mut scene = Scene::new(&json!({ "providers": { "okta": requiring_nonces } }), scene.reader);
+    for (nonce, expected) in [(Value::Null, "nonce_required"), (json!("x"), "nonce_invalid")] {
+        let proof = proof(json!({ "nonce": nonce }));
+        let record = scene.request(&[("authorization", &format!("DPoP {bound}")), ("dpop", &proof)]).unwrap();
+        assert_eq!(record["reason"], expected);
+    }
+}
+
 fn of_rules(reader: &mut Reader) {
     let mut scene = Scene::new(&with_requirements(), reader);
     for (path, claims, expected) in [
@@ -405,7 +468,7 @@ fn check_introspection_records(reader: &mut Reader) {
 /// Every reason's name, as it stands in the code.
 fn reasons_in_the_code() -> BTreeSet<String> {
     let mut reasons: BTreeSet<String> = ["authorized", "no_token_required"].map(str::to_owned).into();
-    for file in ["src/engine/deny_reason.rs", "src/policy/requirement/remedy.rs"] {
+    for file in ["src/engine/deny_reason.rs", "src/policy/dpop.rs", "src/policy/requirement/remedy.rs"] {
         let text = fs::read_to_string(root().join(file)).unwrap();
         reasons.extend(text.split("=> \"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()));
     }
@@ -428,6 +491,7 @@ fn every_record_matches_the_schema_and_every_member_of_the_schema_occurs() {
     of_rules(&mut reader);
     of_waits(&mut reader);
     of_constraints(&mut reader);
+    of_proofs(&mut reader);
     check_introspection_records(&mut reader);
     let sampled =
         json!({ "providers": { "okta": inline() }, "audit": { "denied": "sampled", "sample": 0.999_999_999 } });

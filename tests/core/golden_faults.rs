@@ -200,6 +200,7 @@ fn every_fault_message_of_the_loader_occurs_in_some_document() {
         "src/config/compile/requirement.rs",
         "src/config/compile/responses.rs",
         "src/config/compile/rules.rs",
+        "src/config/compile/sender_constraint.rs",
         "src/config/compile/token_source.rs",
         "src/policy/responses/cors.rs",
         "src/policy/route.rs",

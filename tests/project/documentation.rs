@@ -190,6 +190,7 @@ fn troubleshooting_page_has_exactly_the_names_that_the_log_may_contain() {
         assert!(text.contains(&format!("| <a id=\"{name}\"></a>`{name}` |")), "{name} has no anchor");
     }
     let mut expected = names_in("src/engine/deny_reason.rs");
+    expected.extend(names_in("src/policy/dpop.rs"));
     expected.extend(names_in("src/policy/requirement/remedy.rs"));
     assert_eq!(named, expected);
     let faults = ["callout", "keys/fetch", "introspection/call", "revocation/list", "revocation/feed"];

@@ -33,7 +33,10 @@ pub(super) fn sender_constraint(
         }
         mode @ (ConstraintMode::IfBound | ConstraintMode::Required) => {
             let is_required = mode == ConstraintMode::Required;
-            Some(proofs(document.proofs.unwrap_or_default(), is_required, allow_http, &proofs_at, diagnostics))
+            const HINT: &str =
+                "name the origins of the URLs that clients use: {\"origins\": [\"https://api.acme.com\"]}";
+            let document = diagnostics.required(document.proofs, &proofs_at, HINT);
+            Some(document.and_then(|document| proofs(document, is_required, allow_http, &proofs_at, diagnostics)))
         }
     };
     Some(SenderConstraint { mtls: document.mtls.unwrap_or_default(), dpop: present(dpop)? })
@@ -105,6 +108,6 @@ pub(super) fn max_proofs(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<u32> {
     let number = document.max_proofs.unwrap_or(DEFAULT_MAX_PROOFS);
-    let is_in_range = (1024..=1_048_576).contains(&number);
-    diagnostics.check(is_in_range, &at.member("max_proofs"), "between 1024 and 1048576").then_some(number)
+    let is_in_range = (16_384..=1_048_576).contains(&number);
+    diagnostics.check(is_in_range, &at.member("max_proofs"), "between 16384 and 1048576").then_some(number)
 }

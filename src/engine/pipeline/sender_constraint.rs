@@ -20,7 +20,9 @@ pub(super) fn check(
 ) -> Result<(), ConstraintFault> {
     let checked = check_binding(request, token, resources);
     let binding = *token.token.binding();
-    request.context.trace.record(|| TraceEvent::SenderConstraint { binding, checked });
+    if !binding.is_none() || checked.is_err() {
+        request.context.trace.record(|| TraceEvent::SenderConstraint { binding, checked });
+    }
     checked
 }
 

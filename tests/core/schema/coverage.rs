@@ -45,6 +45,8 @@ const BEYOND_A_SCHEMA: [(&str, &[&str]); 8] = [
     (
         "it compares parts of the document",
         &[
+            "`sender_constraint.dpop` of a provider needs",
+            "the scheme `DPoP` is accepted",
             "another provider ",
             "another entry ",
             "another rule has this name",
