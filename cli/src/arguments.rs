@@ -236,6 +236,12 @@ pub struct Explain {
     /// The token, added at the first location that the configuration reads; `@FILE`, or `-` for standard input
     #[arg(long, value_name = "TOKEN")]
     pub token: Option<String>,
+    /// Send the token as `DPoP`, with a proof that is made with this private key of P-256 (JWK or PEM)
+    #[arg(long, value_name = "FILE", requires = "token")]
+    pub dpop_key: Option<PathBuf>,
+    /// The nonce of the proof, from the header `DPoP-Nonce` of a gateway; without it, the tool makes the one that it expects
+    #[arg(long, value_name = "NONCE", requires = "dpop_key")]
+    pub dpop_nonce: Option<String>,
     /// Method and URL, or method and path
     #[arg(long, value_name = "REQUEST", default_value = "GET /")]
     pub request: String,

@@ -8,7 +8,7 @@ use std::path::Path;
 use okta_proxy_wasm::config::{ConfigError, ConfigErrorKind};
 use okta_proxy_wasm::engine::Verdict;
 use okta_proxy_wasm::engine::trace::{KeyLookUp, TraceEvent};
-use okta_proxy_wasm::http::LocalResponse;
+use okta_proxy_wasm::http::{HeaderName, LocalResponse};
 use okta_proxy_wasm::jose::KeySet;
 use okta_proxy_wasm::policy::{Logged, Policy};
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::arguments::{Explain, Format};
 use crate::clock;
 use crate::document::{self, Text};
+use crate::dpop_key::DpopKey;
 use crate::failure::{Failure, Outcome};
 use crate::gateway::{self, Configuration, Evaluation, IssuerData, RequestResult};
 use crate::output;
@@ -65,7 +66,10 @@ fn evaluate(arguments: &Explain) -> Result<Explanation, Failure> {
     let token = arguments.token.as_deref().map(read_token).transpose()?;
     if let Some(token) = &token {
         let locations = plugin.document.get("token").unwrap_or(&Value::Null);
-        request.add_token(token, locations)?;
+        match arguments.dpop_key {
+            Some(_) => request.add("authorization", &format!("DPoP {token}")),
+            None => request.add_token(token, locations)?,
+        }
     }
     let given = arguments.attribute.iter().map(|pair| {
         pair.split_once('=').ok_or_else(|| Failure(format!("{pair:?} is not an attribute: write NAME=VALUE")))
@@ -85,6 +89,26 @@ fn evaluate(arguments: &Explain) -> Result<Explanation, Failure> {
         let provider = gateway::token_provider(policy, &head).and_then(|id| policy.providers.get(id));
         Ok(provider.into_iter().map(|provider| (provider.name.to_string(), keys.clone())).collect())
     })?;
+    if let (Some(path), Some(token)) = (&arguments.dpop_key, &token) {
+        let (key, policy) = (DpopKey::read(path)?, configuration.policy()?);
+        let dpop = policy.providers.iter().find_map(|(id, provider)| {
+            let is_selected = gateway::token_provider(&policy, &head).is_none_or(|selected| selected == id);
+            provider.sender_constraint.dpop.as_ref().filter(|_| is_selected)
+        });
+        let dpop =
+            dpop.ok_or_else(|| Failure(String::from("--dpop-key: the provider has no `sender_constraint.dpop`")))?;
+        let proof = |nonce: Option<&str>| key.proof(&request, token, dpop, nonce, now);
+        let mut nonce = arguments.dpop_nonce.clone();
+        if nonce.is_none() {
+            // A first try, as clients make it.
+            let mut first = request.clone();
+            first.add("dpop", &proof(None)?);
+            nonce = next_nonce(&configuration.evaluate(&first.head(), &attributes, &issuers, now)?);
+        }
+        let proof = proof(nonce.as_deref())?;
+        request.add("dpop", &proof);
+    }
+    let head = request.head();
     let evaluation = configuration.evaluate(&head, &attributes, &issuers, now)?;
     if let RequestResult::Decision(decision) = &evaluation.result
         && issuers.fetch_keys
@@ -108,6 +132,13 @@ fn evaluate(arguments: &Explain) -> Result<Explanation, Failure> {
     Ok(Explanation { now, request, policy, steps, evaluation, curl })
 }
 
+/// The nonce of a response that asks for one.
+fn next_nonce(evaluation: &Evaluation) -> Option<String> {
+    let RequestResult::Decision(decision) = &evaluation.result else { return None };
+    let Verdict::Deny(response) = &decision.verdict else { return None };
+    response.header(&HeaderName::DPOP_NONCE).map(str::to_owned)
+}
+
 const fn has_no_keys(event: &TraceEvent) -> bool {
     matches!(event, TraceEvent::Keys { result: KeyLookUp::Unavailable, .. })
 }
@@ -128,7 +159,8 @@ fn read_token(given: &str) -> Result<String, Failure> {
         _ => text,
     };
     let (scheme, token) = value.split_once(' ').unwrap_or(("", value));
-    Ok(if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { value }.to_owned())
+    Ok(if scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("dpop") { token.trim() } else { value }
+        .to_owned())
 }
 
 /// Reads a key set from a file, with the same checks as for a fetched key set.

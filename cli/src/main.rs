@@ -10,6 +10,7 @@ mod clock;
 mod config_diagnostic;
 mod diff;
 mod document;
+mod dpop_key;
 mod effective;
 mod exit_status;
 mod explain;

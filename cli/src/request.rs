@@ -120,7 +120,7 @@ impl Request {
             let value = if name == ":path" {
                 let without = target_without(&head, &source.params);
                 without.map(|path| String::from_utf8_lossy(&path).into_owned()).unwrap_or_default()
-            } else if source.is_carrier(name) || name == "authorization" || name == "cookie" {
+            } else if source.is_carrier(name) || matches!(name.as_str(), "authorization" | "cookie" | "dpop") {
                 format!("(not shown, {} bytes)", value.len())
             } else {
                 String::from_utf8_lossy(value).into_owned()

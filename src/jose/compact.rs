@@ -4,7 +4,6 @@
 //! extensions (`crit`), unencoded payloads (`b64`), compression (`zip`), nesting (`cty: JWT`). Key material in the
 //! header (`jwk`, `jku`, `x5u`, `x5c`) is ignored. The caller limits the length of the whole token.
 
-use std::fmt;
 use std::rc::Rc;
 
 use serde_json::{Map, Value};
@@ -96,12 +95,6 @@ impl<'a> CompactParts<'a> {
     /// Header, dot and payload.
     pub(super) fn signing_input(&self) -> &'a [u8] {
         self.text.get(..self.header.len() + 1 + self.payload.len()).unwrap_or_default()
-    }
-}
-
-impl fmt::Debug for CompactParts<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("CompactParts").finish_non_exhaustive()
     }
 }
 

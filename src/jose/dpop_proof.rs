@@ -4,6 +4,8 @@
 //! A proof is a JWS like a token, with its own public key in the header. The caller compares the key's thumbprint with the
 //! one that the token is bound to, and the claims with the request.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -23,9 +25,10 @@ const HEADER_LIMITS: JsonLimits = JsonLimits { depth: 8, members: 64 };
 const CLAIMS_LIMITS: JsonLimits = JsonLimits { depth: 8, members: 64 };
 
 /// A parsed proof whose signature is not verified. All members that a proof must have are there.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct UnverifiedProof<'a> {
-    parts: CompactParts<'a>,
+    signing_input: &'a [u8],
+    signature: Vec<u8>,
     algorithm: Algorithm,
     jwk: Map<String, Value>,
     thumbprint: Thumbprint,
@@ -94,7 +97,8 @@ impl<'a> UnverifiedProof<'a> {
         let claims = parts.payload().map_err(|_| ProofFormatFault::Malformed)?;
         let claims = parse_object(&claims, CLAIMS_LIMITS).map_err(|_| ProofFormatFault::Malformed)?;
         let claims = ProofClaims::read(&Claims::new(claims)).ok_or(ProofFormatFault::Malformed)?;
-        Ok(Self { parts, algorithm, jwk, thumbprint, claims })
+        let signature = parts.signature().map_err(|_| ProofFormatFault::Malformed)?;
+        Ok(Self { signing_input: parts.signing_input(), signature, algorithm, jwk, thumbprint, claims })
     }
 
     pub const fn algorithm(&self) -> Algorithm {
@@ -142,9 +146,7 @@ impl<'a> UnverifiedProof<'a> {
     /// Verifies the signature with its key, which may be cached. `None`: it is invalid, or the key is another one.
     pub fn verify(self, key: &ProofKey, verifier: &dyn SignatureVerifier) -> Option<VerifiedProof> {
         let is_own_key = key.thumbprint == self.thumbprint && key.key.supports(self.algorithm);
-        let signature = self.parts.signature().ok()?;
-        let is_valid =
-            is_own_key && verifier.verifies(self.algorithm, &key.key, self.parts.signing_input(), &signature);
+        let is_valid = is_own_key && verifier.verifies(self.algorithm, &key.key, self.signing_input, &self.signature);
         let ProofClaims { id, issued_at, .. } = self.claims;
         is_valid.then_some(VerifiedProof { thumbprint: self.thumbprint, id, issued_at })
     }
@@ -155,6 +157,12 @@ impl ProofKey {
     pub fn held_bytes(&self) -> usize {
         // The parsed key has about the same length.
         self.key.subject_public_key_info().len().saturating_mul(3)
+    }
+}
+
+impl fmt::Debug for UnverifiedProof<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("UnverifiedProof").field("claims", &self.claims).finish_non_exhaustive()
     }
 }
 

@@ -16,6 +16,7 @@ use super::jwk::{KeyFault, PublicKey, octets, optional_string};
 use super::pkcs8::{self, Parts, PrivateKeyFault};
 use super::rsa::{Hash, RsaPublicKey};
 use super::strict_json::{JsonLimits, parse_object};
+use crate::encoding::base64url;
 
 const LIMITS: JsonLimits = JsonLimits { depth: 4, members: 64 };
 
@@ -137,6 +138,19 @@ impl PrivateKey {
             Material::P256(_) => SignedBy::Module,
             Material::Rsa { .. } => SignedBy::Host,
         }
+    }
+
+    /// The public half as a JWK; `None` for an RSA key.
+    pub fn public_jwk(&self) -> Option<Map<String, Value>> {
+        let Material::P256(key) = &self.material else { return None };
+        let point = key.verifying_key().to_sec1_point(false);
+        let members = [
+            ("kty", String::from("EC")),
+            ("crv", String::from("P-256")),
+            ("x", base64url(point.x()?)),
+            ("y", base64url(point.y()?)),
+        ];
+        Some(members.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))).collect())
     }
 
     /// The JWS signature of `message`. `None` if the host returns no valid one.

@@ -616,6 +616,58 @@ fn no_output_has_debug_text_of_rust() {
     }
 }
 
+/// A key of P-256, and the thumbprint of its public half.
+const DPOP_KEY: &str = r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}"#;
+const DPOP_THUMBPRINT: &str = "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U";
+
+#[test]
+fn a_proof_is_made_with_the_key_of_the_client_and_shown_only_as_a_command() {
+    let issuer = Issuer::new();
+    let key = issuer.file("client.json", DPOP_KEY);
+    let bound = issuer.token(json!({ "cnf": { "jkt": DPOP_THUMBPRINT } }));
+    for nonce in ["off", "required"] {
+        let config = issuer.file(
+            "dpop.json",
+            &json!({ "providers": { "okta": { "issuer": crate::signing::ISSUER, "audiences": ["api://default"],
+                "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) }, "sender_constraint": { "dpop": "required", "proofs": {
+                    "origins": ["https://api.acme.com", "https://www.acme.com"], "nonce": nonce } } } } })
+            .to_string(),
+        );
+        let request = ["--request", "GET https://www.acme.com/orders?x=1"];
+        let with_key = |more: &[&str]| {
+            let fixed = ["--dpop-key", &key, request[0], request[1]];
+            issuer.explain(&config, &bound, &[&fixed, more].concat())
+        };
+        let run = with_key(&["--curl"]);
+        let text = run.transcript();
+        assert_eq!(run.status, 0, "{text}");
+        let expected = format!("the token is bound to the key {DPOP_THUMBPRINT} (DPoP), and the client has proved");
+        assert!(text.contains(&expected), "{text}");
+        assert!(text.contains("-H 'authorization: ''DPoP '\"$TOKEN\" -H 'dpop: ''ey"), "{text}");
+        assert!(!text.contains("\"d\""), "{text}");
+        // The output of the request has no proof.
+        let run = with_key(&[]);
+        assert!(!run.stdout.contains("eyJ"), "{}", run.stdout);
+        // A nonce that the gateway did not make.
+        let run = with_key(&["--dpop-nonce", "other"]);
+        assert_eq!(run.stdout.contains("nonce_invalid"), nonce == "required", "{}", run.stdout);
+        // Without a key.
+        let run = issuer.explain(&config, &bound, &request);
+        assert!(run.stdout.contains("dpop_scheme_required"), "{}", run.stdout);
+    }
+    let other = issuer.token(json!({ "cnf": { "jkt": "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU" } }));
+    let config = issuer.directory.path().join("dpop.json");
+    let run = issuer.explain(config.to_str().unwrap(), &other, &["--dpop-key", &key]);
+    assert!(run.stdout.contains("proof_key_mismatch"), "{}", run.stdout);
+    for (config, key, expected) in [
+        (config.to_str().unwrap(), issuer.file("public.json", "{}"), "not a private key of P-256"),
+        (CONFIG, key, "the provider has no `sender_constraint.dpop`"),
+    ] {
+        let run = issuer.explain(config, &bound, &["--dpop-key", &key]);
+        assert_eq!((run.status, run.stderr.contains(expected)), (2, true), "{}", run.stderr);
+    }
+}
+
 /// Written so by people.
 const KNOWN_WORDS: [&str; 1] = ["IDs"];
 

@@ -202,12 +202,7 @@ fn what_is_no_compact_jws_or_ambiguous_or_too_large_is_rejected() {
         format!("{head}.{nested}.{signature}"),
         format!("{head}.{}.{signature}", base64url("[]")),
     ] {
-        let is_rejected = match UnverifiedProof::parse(text.as_bytes()) {
-            Err(fault) => fault == ProofFormatFault::Malformed,
-            // A signature that is no base64url is found when it is verified.
-            Ok(proof) => proof.clone().verify(&proof.key().unwrap(), &PortableVerifier).is_none(),
-        };
-        assert!(is_rejected, "{text}");
+        assert_eq!(fault(&text), Some(ProofFormatFault::Malformed), "{text}");
     }
     let long = |length: usize| changed(claims(), &json!({ "jti": "x".repeat(length) }));
     let of_length = |length| TestKey::P256.token(&header(TestKey::P256), &long(length)).len();

@@ -18,6 +18,9 @@ mod conditions;
 mod engine_harness;
 mod introspection;
 mod introspection_sequence;
+#[path = "../../signing/proof.rs"]
+mod proof_signer;
+mod proofs;
 mod routes;
 mod sequence;
 #[path = "../../signing/mod.rs"]
@@ -32,7 +35,7 @@ use signing::{ISSUER, SigningKey, key_set, payload};
 pub type Target = fn(&[u8]);
 
 /// Every target under its name, which is also its folder in `tests/data/fuzz`.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("token", bytes::token),
     ("key_set", bytes::key_set),
     ("configuration", bytes::configuration),
@@ -42,6 +45,9 @@ pub const TARGETS: [(&str, Target); 13] = [
     ("metadata", bytes::metadata),
     ("introspection_response", introspection::response),
     ("introspection_records", introspection::records),
+    ("proof", proofs::proof),
+    ("signed_proof", proofs::signed_proof),
+    ("uri", proofs::uri),
     ("condition", conditions::condition),
     ("routes", routes::routes),
     ("sequence", sequence::sequence),
@@ -89,6 +95,7 @@ pub fn seeds(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         { "kty": "OKP", "crv": "Ed25519", "kid": "o", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" },
         { "kty": "oct", "k": "AA" }, 5, {} ] });
     match target {
+        "proof" | "signed_proof" | "uri" => proofs::seeds(target),
         "token" => vec![
             ("good", token.clone().into_bytes()),
             ("none", b"eyJhbGciOiJub25lIn0.e30.".to_vec()),
