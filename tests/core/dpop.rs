@@ -147,7 +147,7 @@ fn each_check_of_a_proof_rejects_alone_also_for_a_cached_token() {
         for (name, proofs, expected) in &rows {
             let mut engine = Harness::new(&if_bound());
             if cached {
-                let warm = request("DPoP", &token, &[&proof(&token, "warm")]);
+                let warm = request("DPoP", &token, &[&proof(&token, &format!("warm, {name}"))]);
                 assert_eq!(engine.reason(&warm), "authorized");
             }
             let proofs: Vec<&str> = proofs.iter().map(String::as_str).collect();
@@ -155,7 +155,8 @@ fn each_check_of_a_proof_rejects_alone_also_for_a_cached_token() {
             assert_eq!(decision.audit.reason(), *expected, "{name}, cached: {cached}");
             assert_eq!(status_of(&decision), 401, "{name}");
             // What was rejected is not used up.
-            assert_eq!(engine.reason(&request("DPoP", &token, &[&good])), "authorized", "{name}");
+            let unused = proof(&token, &format!("unused, {name}, {cached}"));
+            assert_eq!(engine.reason(&request("DPoP", &token, &[&unused])), "authorized", "{name}");
         }
     }
 }
@@ -169,8 +170,8 @@ fn the_window_includes_its_ends() {
     assert_eq!(engine.reason(&request("DPoP", &token, &[&proof("old", now - 60)])), "authorized");
     assert_eq!(engine.reason(&request("DPoP", &token, &[&proof("new", now + 60)])), "authorized");
     // The newest is accepted for the longest time, and only once in it.
-    for (seconds, expected) in [(1, "proof_replayed"), (119, "proof_replayed"), (121, "proof_expired")] {
-        engine.now = okta_proxy_wasm::unix_time::UnixTime::from_secs(NOW + seconds);
+    for (seconds, expected) in [(1, "proof_replayed"), (119, "proof_replayed"), (1, "proof_expired")] {
+        engine.pass(Duration::from_secs(seconds));
         assert_eq!(engine.reason(&request("DPoP", &token, &[&proof("new", now + 60)])), expected, "{seconds}");
     }
 }
@@ -242,7 +243,7 @@ fn each_mode_accepts_the_tokens_and_schemes_that_it_names() {
             _ => json!({ "dpop": mode, "proofs": proofs(json!({})) }),
         };
         for (name, token, scheme, has_proof, expected) in rows {
-            let proof = client().proof(token, NOW, json!({}));
+            let proof = proof(token, &format!("{mode}, {name}"));
             let proofs: &[&str] = if has_proof { &[&proof] } else { &[] };
             let mut engine = Harness::new(&configuration(constraint.clone()));
             assert_eq!(engine.reason(&request(scheme, token, proofs)), expected[at], "{mode}: {name}");
@@ -348,7 +349,7 @@ fn an_opaque_token_is_bound_by_its_introspection_response() {
     let provider = &mut configuration["providers"]["okta"];
     provider["upstream"] = json!("okta");
     provider["introspection"] = json!({ "uri": "https://acme.okta.com/introspect", "client_id": "gateway",
-        "client_secret": { "env": "SECRET" }, "opaque_tokens": true });
+        "client_secret": { "env": "OKTA_CLIENT_SECRET" }, "opaque_tokens": true });
     let active = |changes: Value| {
         let response = json!({ "active": true, "iss": ISSUER, "aud": AUDIENCE, "exp": NOW + 600, "sub": "alice" });
         call_response(200, with(&response, changes).to_string())
@@ -367,7 +368,7 @@ fn an_opaque_token_is_bound_by_its_introspection_response() {
     ] {
         let mut engine = Harness::with(&configuration, Setup { environment: &environment, ..Setup::default() });
         let send = |engine: &mut Harness, id: &str| {
-            let proof = proof("opaque", id);
+            let proof = proof("opaque", &format!("{name}, {id}"));
             let proofs: &[&str] = if has_proof { &[&proof] } else { &[] };
             engine.send(&request(scheme, "opaque", proofs)).1
         };
@@ -391,7 +392,7 @@ fn a_jwt_that_is_introspected_agrees_with_the_response_about_its_key() {
     let provider = &mut configuration["providers"]["okta"];
     provider["upstream"] = json!("okta");
     provider["introspection"] = json!({ "uri": "https://acme.okta.com/introspect", "client_id": "gateway",
-        "client_secret": { "env": "SECRET" } });
+        "client_secret": { "env": "OKTA_CLIENT_SECRET" } });
     configuration["default_rule"] = json!({ "introspect": true });
     let unbound = SigningKey::a("k1").token(&payload(NOW));
     let key = json!({ "jkt": client().thumbprint() });
@@ -405,7 +406,7 @@ fn a_jwt_that_is_introspected_agrees_with_the_response_about_its_key() {
         ("only the response is named", unbound, "Bearer", json!({ "token_type": "DPoP" }), "introspection_mismatch"),
     ] {
         let mut engine = Harness::with(&configuration, Setup { environment: &environment, ..Setup::default() });
-        let proof = proof(&token, "1");
+        let proof = proof(&token, name);
         let proofs: &[&str] = if scheme == "DPoP" { &[&proof] } else { &[] };
         assert_eq!(engine.send(&request(scheme, &token, proofs)).1, None, "{name}");
         let call = engine.tick_begins_a_call();

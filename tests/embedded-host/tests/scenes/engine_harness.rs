@@ -18,7 +18,16 @@ use serde_json::Value;
 use super::profiles::Hosts;
 
 /// Tests of the tables that no host runs, each with the reason. By the end of their path.
-const NATIVE_ONLY: [(&str, &str); 8] = [
+const NATIVE_ONLY: [(&str, &str); 11] = [
+    (
+        "dpop::the_window_includes_its_ends",
+        "a script with a fault begins after the pause, with an empty memory of proofs",
+    ),
+    ("dpop::a_token_with_both_constraints_needs_both", "no host has client certificates here; `tests/e2e` has them"),
+    (
+        "a_full_memory_rejects_with_503_and_one_client_does_not_take_the_share_of_others",
+        "hosts get a part of 40,000 requests",
+    ),
     ("failed_signature_is_401_also_when_no_fetch_can_be_made", "what another worker does is said to the engine alone"),
     (
         "two_thousand_requests_with_one_uncached_token_cause_one_call_and_resume_in_batches",
@@ -86,7 +95,7 @@ impl Harness {
     pub fn with(configuration: &Value, setup: Setup<'_>) -> Self {
         let (standard, limits) = (Setup::default(), |setup: &Setup<'_>| (setup.limits.requests, setup.limits.bytes));
         let is_standard = limits(&setup) == limits(&standard) && setup.start == standard.start;
-        let is_standard = is_standard && !setup.shares && !setup.knows_addresses;
+        let is_standard = is_standard && !setup.shares && !setup.knows_addresses && setup.proofs.is_none();
         let test = std::thread::current().name().unwrap_or_default().to_owned();
         let is_native = NATIVE_ONLY.iter().any(|(name, _)| test.ends_with(name));
         let number = ENGINES.replace(ENGINES.get() + 1);

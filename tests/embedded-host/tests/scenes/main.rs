@@ -17,6 +17,8 @@ mod introspection;
 mod journey;
 mod nginx;
 mod profiles;
+#[path = "../../../signing/proof.rs"]
+mod proof_signer;
 #[path = "../../../random/mod.rs"]
 mod random;
 mod reloads;

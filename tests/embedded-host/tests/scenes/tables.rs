@@ -4,6 +4,8 @@
 mod attack_cases;
 #[path = "../../../core/decisions.rs"]
 mod decisions;
+#[path = "../../../core/dpop.rs"]
+mod dpop;
 #[path = "../../../core/forwarding.rs"]
 mod forwarding;
 #[path = "../../../core/introspection.rs"]
