@@ -12,6 +12,7 @@
 mod certificate_bound_tokens;
 mod clients;
 mod conditions;
+mod dpop;
 mod dynamic_files;
 mod examples;
 mod forwarding;
