@@ -12,13 +12,13 @@ use testbed::polling::until;
 use testbed::programs::{GrpcServer, dpop_client, grpc_calls};
 use testbed::{ClientTokenRequest, Cluster, ListenerOptions, Mode, ProofKey, Request, Response, send_many};
 
-const ORIGIN: &str = "https://api.acme.com";
+pub const ORIGIN: &str = "https://api.acme.com";
 const READ: &str = "read:accounts";
 /// The filter's, of all that it supports.
 const ALGORITHMS: &str = "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA";
 
 /// The plain configuration with DPoP; responses tell the reason.
-fn configuration(mode: &str, proofs: Value) -> Value {
+pub fn configuration(mode: &str, proofs: Value) -> Value {
     let mut configuration = minimal_configuration();
     let mut settings = json!({ "origins": [ORIGIN] });
     for (name, value) in proofs.as_object().into_iter().flatten() {

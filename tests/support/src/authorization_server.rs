@@ -196,16 +196,20 @@ impl AuthorizationServer {
 
     /// The same of another client: `service`, or `nonce_service`, whose proofs need a nonce of this server.
     pub fn dpop_token_of(&self, client: &str, request: &ClientTokenRequest, key: &ProofKey) -> String {
-        let form = client_credentials_form(request);
         let send = |nonce: Option<String>| {
             let mut claims = key.claims("POST", &format!("{}/v1/token", self.issuer), None);
             nonce.into_iter().for_each(|nonce| claims["nonce"] = json!(nonce));
-            let request = self.form_request("/v1/token", client, &form).header("dpop", key.sign(&claims));
-            request.send(self.plain_http_port())
+            self.request_dpop_token(client, request, &key.sign(&claims))
         };
         let response = send(None);
         let response = if response.status == 400 { send(response.header("dpop-nonce")) } else { response };
         issued(&response, "DPoP")
+    }
+
+    /// The response of the token endpoint to a request with this proof.
+    pub fn request_dpop_token(&self, client: &str, request: &ClientTokenRequest, proof: &str) -> Response {
+        let request = self.form_request("/v1/token", client, &client_credentials_form(request));
+        request.header("dpop", proof).send(self.plain_http_port())
     }
 
     /// A token of the client `mtls_service` that is bound to the certificate which it shows (RFC 8705).
