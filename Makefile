@@ -45,6 +45,8 @@ FORMAT_READERS := $(FORMATS)/node_modules/.installed
 CLIENTS := tests/clients
 CLIENTS_IN_NODE := $(CLIENTS)/node_modules/.installed
 CLIENTS_IN_PYTHON := $(TOOLS)/clients-venv/.installed
+DPOP_CLIENTS := tests/support/dpop-clients
+DPOP_CLIENTS_IN_NODE := $(DPOP_CLIENTS)/node_modules/.installed
 ATTACK := tests/attack
 ATTACKED_IN_NODE := $(ATTACK)/node_modules/.installed
 ATTACKED_IN_PYTHON := $(TOOLS)/attack-venv/.installed
@@ -251,7 +253,7 @@ mutants: $(TARGETS) $(CARGO_MUTANTS) ## Change the proof's code in every small w
 	$(CARGO_MUTANTS)/bin/cargo-mutants mutants --no-shuffle --output target $(MUTANTS_FLAGS)
 
 .PHONY: setup
-setup: $(TARGETS) $(ENVOY) $(OLDEST_ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(CLIENTS_IN_NODE) $(CLIENTS_IN_PYTHON) $(ATTACKED_IN_NODE) $(ATTACKED_IN_PYTHON) $(DEBIAN) $(SCHEMAS) $(FORMAT_READERS) ## Install what the other targets need (they do so themselves)
+setup: $(TARGETS) $(ENVOY) $(OLDEST_ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(CLIENTS_IN_NODE) $(DPOP_CLIENTS_IN_NODE) $(CLIENTS_IN_PYTHON) $(ATTACKED_IN_NODE) $(ATTACKED_IN_PYTHON) $(DEBIAN) $(SCHEMAS) $(FORMAT_READERS) ## Install what the other targets need (they do so themselves)
 
 .PHONY: clean
 clean: ## Remove everything that was built; `make distclean` removes the tools too
@@ -259,7 +261,7 @@ clean: ## Remove everything that was built; `make distclean` removes the tools t
 
 .PHONY: distclean
 distclean: clean ## Remove everything that was built or installed
-	rm -rf $(TOOLS) $(AUTHORIZATION_SERVER)/node_modules $(DIFFERENTIAL)/node_modules $(CLIENTS)/node_modules $(CRDS)/node_modules $(FORMATS)/node_modules $(ATTACK)/node_modules
+	rm -rf $(TOOLS) $(AUTHORIZATION_SERVER)/node_modules $(DIFFERENTIAL)/node_modules $(CLIENTS)/node_modules $(DPOP_CLIENTS)/node_modules $(CRDS)/node_modules $(FORMATS)/node_modules $(ATTACK)/node_modules
 
 # --- what the targets need -------------------------------------------------------------------------
 
@@ -308,6 +310,12 @@ $(CLIENTS_IN_NODE): $(CLIENTS)/package-lock.json $(CLIENTS)/unpack-browser.mjs
 	$(call say,"A gRPC client and servers and a browser for the tests (npm, about 90 MB)")
 	@npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(CLIENTS) || { echo "npm could not install the clients: is there a network?" >&2; exit 1; }
 	@node $(CLIENTS)/unpack-browser.mjs
+	@touch $@
+
+$(DPOP_CLIENTS_IN_NODE): $(DPOP_CLIENTS)/package-lock.json
+	@$(call need,npm,install Node.js with npm)
+	$(call say,"Two clients that make DPoP proofs for the tests (npm dpop and openid-client)")
+	@npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(DPOP_CLIENTS) || { echo "npm could not install the clients: is there a network?" >&2; exit 1; }
 	@touch $@
 
 $(SCHEMAS): $(CRDS)/package-lock.json

@@ -85,7 +85,11 @@ pub(super) fn document(
         about_rules.warn_of_redirects(token_source, at, &mut diagnostics);
     }
     let rules = rules::rules(about_rules, at, &mut diagnostics);
-    let written = responses::Written { token_source: token_source.as_ref(), forwarding: forwarding.as_ref() };
+    let written = responses::Written {
+        token_source: token_source.as_ref(),
+        forwarding: forwarding.as_ref(),
+        accepts_proofs: accepts_proofs.unwrap_or(false),
+    };
     let responses = responses::responses(responses, &written, &at.member("responses"), &mut diagnostics);
     let context = ResourceContext {
         providers: providers.as_ref(),

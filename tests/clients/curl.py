@@ -1,8 +1,9 @@
 """Performs transfers with libcurl, the library that the command `curl` is made of.
 
 Standard input: a JSON list of {"url", "method", "headers": ["name: value"], "body", "http": "1.1" | "2" | "2-prior", "ca",
-"resolve": ["name:port:address"]}. Standard output: a JSON list of {"status", "http", "headers": [[name, value]], "body"},
-or {"error"} where there was no response. One line about the library goes to standard error.
+"resolve": ["name:port:address"], "certificate", "key"}; the last two are PEM files of the client. Standard output: a JSON list
+of {"status", "http", "headers": [[name, value]], "body"}, or {"error"} where there was no response.
+One line about the library goes to standard error.
 """
 
 import io
@@ -35,6 +36,9 @@ def transfer(wanted):
     if wanted.get("ca"):
         curl.setopt(pycurl.CAINFO, wanted["ca"])
         curl.setopt(pycurl.RESOLVE, wanted["resolve"])
+    if wanted.get("certificate"):
+        curl.setopt(pycurl.SSLCERT, wanted["certificate"])
+        curl.setopt(pycurl.SSLKEY, wanted["key"])
     if wanted.get("body") is not None:
         # As `--data` does: with `Expect: 100-continue` where libcurl wants it.
         curl.setopt(pycurl.POST, 1)

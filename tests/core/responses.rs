@@ -477,6 +477,30 @@ fn only_scripts_of_allowed_origins_can_read_a_rejection() {
     }
 }
 
+/// RFC 9449 section 8: a script of another origin needs the nonce for its next proof.
+#[test]
+fn scripts_can_read_the_nonce_where_proofs_are_accepted() {
+    let exposed = |mode: &str, cors: Value| {
+        let mut configuration = with(&rules(), json!({ "responses": { "cors": cors } }));
+        let proofs = (mode != "off").then(|| json!({ "origins": ["https://api.acme.com"], "nonce": "required" }));
+        let mut constraint = json!({ "dpop": mode });
+        proofs.into_iter().for_each(|proofs| constraint["proofs"] = proofs);
+        configuration["providers"]["okta"]["sender_constraint"] = constraint;
+        let case = cases().remove(0);
+        let (reply, reason) =
+            Gate::configured(configuration).reject(case.fields(&[("origin", "https://app.acme.com")]));
+        assert_eq!(reason, "token_missing");
+        all(&reply, "access-control-expose-headers").join("; ")
+    };
+    let default = json!({ "allow_origins": ["*"] });
+    let own = json!({ "allow_origins": ["*"], "expose_headers": ["x-a"] });
+    assert_eq!(exposed("off", default.clone()), "www-authenticate, retry-after");
+    for mode in ["if_bound", "required"] {
+        assert_eq!(exposed(mode, default.clone()), "www-authenticate, retry-after, dpop-nonce");
+        assert_eq!(exposed(mode, own.clone()), "x-a");
+    }
+}
+
 /// A request that waits takes along what its answer depends on.
 #[test]
 fn pending_request_gets_the_same_response() {

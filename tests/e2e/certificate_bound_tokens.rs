@@ -3,9 +3,13 @@
 
 use crate::gateway::{Gateway, Setup, minimal_configuration};
 use crate::tls_clients::TlsClients;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+use testbed::programs::curl;
 use testbed::{
-    Certificate, CertificateAuthority, ClientCertificates, Cluster, DownstreamTls, ListenerOptions, Request, TempDir,
+    Certificate, CertificateAuthority, ClientCertificates, ClientTokenRequest, Cluster, DownstreamTls, ListenerOptions,
+    Request, TempDir,
 };
 
 const SERVER_NAME: &str = "api.acme.com";
@@ -110,4 +114,92 @@ fn a_bound_token_is_accepted_from_the_client_with_its_certificate_and_from_nobod
     let reused: u64 = stats["stats"].as_array().into_iter().flatten().filter_map(|stat| stat["value"].as_u64()).sum();
     assert!(reused >= 4, "no session was resumed: {stats}");
     gateway.assert_no_trap();
+}
+
+/// What curl does at both servers: it gets a token at the mTLS port of the authorization server, which binds it to curl's
+/// certificate, and calls the API.
+#[test]
+fn curl_gets_bound_tokens_of_a_real_authorization_server_and_uses_them_with_its_certificate() {
+    let directory = TempDir::with_prefix("bound-tokens-").expect("a temporary directory");
+    let authority = CertificateAuthority::create(directory.path());
+    let device = authority.issue_to_client("d-7", "spiffe://acme/d-7", "d-7.devices.acme.com");
+    let other = authority.issue_to_client("d-8", "spiffe://acme/d-8", "d-8.devices.acme.com");
+    let mut configuration = minimal_configuration();
+    configuration["providers"]["okta"]["sender_constraint"] = json!({ "mtls": "required" });
+    configuration["responses"] = json!({ "detail": "reason" });
+    let over_tls = ListenerOptions {
+        tls: Some(DownstreamTls {
+            tls_inspector: false,
+            certificate: authority.issue(SERVER_NAME),
+            clients: ClientCertificates::FromCa(authority.ca_pem_path()),
+        }),
+        ..ListenerOptions::filtered(MTLS, &configuration)
+    };
+    let gateway = Setup { configuration, more_listeners: vec![over_tls], ..Setup::default() }.start();
+    gateway.wait_until_keys_are_held();
+
+    let idp = &gateway.idp;
+    let (id, secret) = idp.client_credentials("mtls_service");
+    let authorization = format!("Authorization: Basic {}", STANDARD.encode(format!("{id}:{secret}")));
+    let with = |mut transfer: Value, certificate: Option<&Certificate>| {
+        if let Some(files) = certificate {
+            transfer["certificate"] = json!(files.certificate);
+            transfer["key"] = json!(files.private_key);
+        }
+        transfer
+    };
+    let token_request = json!({
+        "url": format!("{}:{}/oauth2/default/v1/token", "https://acme.okta.com", idp.mtls_port()), "method": "POST", "http": "1.1",
+        "headers": [authorization], "body": "grant_type=client_credentials&scope=read:accounts&resource=api://default",
+        "ca": idp.ca_pem_path(), "resolve": [format!("acme.okta.com:{}:127.0.0.1", idp.mtls_port())],
+    });
+    let issued = curl(&json!([with(token_request.clone(), Some(&device)), with(token_request, None)]));
+    assert_eq!(issued[0]["status"], 200, "{}", issued[0]);
+    assert_eq!(issued[1]["status"], 400, "no certificate, no token: {}", issued[1]);
+    let body: Value = serde_json::from_str(issued[0]["body"].as_str().unwrap_or_default()).expect("JSON");
+    let of_device = body["access_token"].as_str().expect("a token").to_owned();
+    let of_other = idp.certificate_bound_token(&ClientTokenRequest::default(), &other);
+    assert_eq!(confirmation(&of_device), json!({ "x5t#S256": device.thumbprint() }));
+    assert_eq!(confirmation(&of_other), json!({ "x5t#S256": other.thumbprint() }));
+
+    let port = gateway.envoy.port(MTLS);
+    let mut rows = Vec::new();
+    for http in ["1.1", "2"] {
+        rows.extend([
+            (http, &of_device, Some(&device), ""),
+            (http, &of_device, Some(&other), "certificate_mismatch"),
+            (http, &of_device, None, "certificate_missing"),
+            (http, &of_other, Some(&other), ""),
+            (http, &of_other, Some(&device), "certificate_mismatch"),
+        ]);
+    }
+    let transfers: Vec<Value> = rows
+        .iter()
+        .map(|(http, token, certificate, _)| {
+            let transfer = json!({
+                "url": format!("https://{SERVER_NAME}:{port}/accounts"), "method": "GET", "http": http,
+                "headers": [format!("Authorization: Bearer {token}")], "ca": authority.ca_pem_path(),
+                "resolve": [format!("{SERVER_NAME}:{port}:127.0.0.1")],
+            });
+            with(transfer, *certificate)
+        })
+        .collect();
+    for ((http, _, certificate, expected), response) in rows.iter().zip(curl(&json!(transfers))) {
+        let row = format!("{http} {certificate:?}: {response}");
+        assert_eq!(response["status"], if expected.is_empty() { 200 } else { 401 }, "{row}");
+        assert_eq!(response["http"], *http, "{row}");
+        let body: Value = serde_json::from_str(response["body"].as_str().unwrap_or_default()).expect("JSON");
+        assert_eq!(body["reason"].as_str().unwrap_or_default(), *expected, "{row}");
+    }
+    for request in gateway.backend.requests() {
+        assert_eq!(request.headers.text("x-client-id").as_deref(), Some(&*id));
+        assert_eq!(request.headers.first("authorization"), None);
+    }
+    gateway.assert_no_trap();
+}
+
+/// `cnf` of a JWT.
+fn confirmation(token: &str) -> Value {
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).expect("a JWT")).expect("base64url");
+    serde_json::from_slice::<Value>(&payload).expect("JSON")["cnf"].clone()
 }

@@ -1,6 +1,7 @@
 //! The gateway under `envoy/dynamic`, whose files may change while it runs: it equals the bootstrap of `envoy/envoy.yaml` and
 //! runs unchanged. Changes under load are in `tests/e2e_load/reload.rs`.
 
+use std::collections::HashSet;
 use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,9 @@ use serde_json::{Value, json};
 use testbed::authorization_server::UserTokenRequest;
 use testbed::module::{project_root, wasm_module};
 use testbed::polling::until;
-use testbed::{AuthorizationServer, Backend, Connection, Envoy, EnvoyBuilder, Request, TempDir};
+use testbed::{
+    AuthorizationServer, Backend, ClientTokenRequest, Connection, Envoy, EnvoyBuilder, ProofKey, Request, TempDir,
+};
 
 const ISSUER: &str = "https://acme.okta.com/oauth2/default";
 const FILES: [&str; 4] = ["envoy.yaml", "listeners.yaml", "clusters.yaml", "filter.yaml"];
@@ -141,4 +144,42 @@ fn without_a_loadable_filter_every_request_is_rejected() {
         (Request::get("/accounts").bearer(&token).send(port(&envoy)).status == 200).then_some(())
     });
     assert_eq!(site.backend.count(), 1);
+}
+
+/// The memory of used proofs (DPoP) is that of the process.
+#[test]
+fn used_proof_is_rejected_by_the_changed_filter_too() {
+    const URL: &str = "https://api.acme.com/accounts";
+    let site = Site::new();
+    let constraint =
+        r#""sender_constraint": { "dpop": "required", "proofs": { "origins": ["https://api.acme.com"] } }"#;
+    site.change_filter("\"audiences\"", &format!("{constraint}, \"audiences\""));
+    let envoy = site.start();
+    let key = ProofKey::generate();
+    let token = site.idp.dpop_token(&ClientTokenRequest::default(), &key);
+    let mut connection = Connection::open(port(&envoy)).unwrap();
+    let mut get = |proof: &str| {
+        let request = Request::get("/accounts").header("authorization", format!("DPoP {token}")).header("dpop", proof);
+        connection.send(&request).unwrap();
+        let response = connection.read_response().unwrap();
+        (response.status, response.header("www-authenticate").unwrap_or_default())
+    };
+    let used = key.proof("GET", URL, Some(&token));
+    assert_eq!(get(&used).0, 200);
+    assert_eq!(get(&used).0, 401);
+
+    // Proofs may be older now, so that one must have been remembered for longer than the first filter accepted it.
+    site.change_filter("\"origins\"", "\"max_age\": \"300s\", \"algorithms\": [\"ES256\"], \"origins\"");
+    wait_for_count(&envoy, "update_success", 2);
+    let challenge =
+        until("the other filter", A_WHILE, || Some(get(&used).1).filter(|it| it.ends_with("algs=\"ES256\"")));
+    assert!(challenge.contains("invalid_dpop_proof"), "{challenge}");
+    for _ in 0..4 {
+        assert_eq!(get(&used).0, 401);
+        assert_eq!(get(&key.proof("GET", URL, Some(&token))).0, 200);
+    }
+    let reasons: HashSet<_> =
+        envoy.audit_records().iter().filter_map(|it| Some(it["reason"].as_str()?.to_owned())).collect();
+    assert!(reasons.contains("proof_replayed"), "{reasons:?}");
+    assert_eq!(site.backend.count(), 5);
 }

@@ -39,6 +39,7 @@ macro_rules! requests_of_each_example_get_their_documented_responses {
 
 requests_of_each_example_get_their_documented_responses! {
     audit_trail: "audit-trail",
+    dpop: "dpop",
     global_rate_limits: "global-rate-limits",
     iot_gateway: "iot-gateway",
     ip_allow_list: "ip-allow-list",

@@ -12,6 +12,9 @@
 mod certificate_bound_tokens;
 mod clients;
 mod conditions;
+mod dpop;
+#[cfg(target_arch = "x86_64")]
+mod dpop_browser;
 mod dynamic_files;
 mod examples;
 mod forwarding;

@@ -31,6 +31,8 @@ const MAX_HEADER_BYTES: usize = 1024;
 pub(super) struct Written<'a> {
     pub(super) token_source: Option<&'a TokenSource>,
     pub(super) forwarding: Option<&'a Forwarding>,
+    /// Whether denials may have a nonce for the client's proofs.
+    pub(super) accepts_proofs: bool,
 }
 
 impl Written<'_> {
@@ -70,7 +72,7 @@ pub(super) fn responses(
         let is_taken = |name: &HeaderName| written.has(name, custom.as_ref());
         debug(document, &is_taken, &at.member("debug"), diagnostics)
     });
-    let cors = document.cors.map(|cors| self::cors(cors, &at.member("cors"), diagnostics));
+    let cors = document.cors.map(|cors| self::cors(cors, written.accepts_proofs, &at.member("cors"), diagnostics));
     let login = document.login.map(|login| self::login(login, credentials, &at.member("login"), diagnostics));
     // All parts are compiled before, so that every error is listed.
     let (debug, cors, login) = (present(debug)?, present(cors)?, present(login)?);
@@ -159,7 +161,7 @@ fn own_headers(
     (usable.len() == wanted && (1..=MAX_HEADERS).contains(&wanted)).then_some(usable)
 }
 
-fn cors(document: CorsDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Cors> {
+fn cors(document: CorsDocument, accepts_proofs: bool, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Cors> {
     let origins_at = at.member("allow_origins");
     let hint = "name the origins that may read refusals, such as [\"https://app.acme.com\"]";
     let origins = diagnostics.required(document.allow_origins, &origins_at, hint);
@@ -179,12 +181,16 @@ fn cors(document: CorsDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) ->
         }
         None => None,
     };
-    let expose = exposed(document.expose_headers, &at.member("expose_headers"), diagnostics);
+    let expose = match document.expose_headers {
+        Some(names) => exposed(names, &at.member("expose_headers"), diagnostics),
+        // RFC 9449 section 8: a script needs the nonce for its next proof.
+        None if accepts_proofs => HeaderValue::parse("www-authenticate, retry-after, dpop-nonce"),
+        None => HeaderValue::parse("www-authenticate, retry-after"),
+    };
     Some(Cors { origins: origins?, allow_credentials, expose: expose? })
 }
 
-fn exposed(names: Option<Vec<String>>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<HeaderValue> {
-    let Some(names) = names else { return HeaderValue::parse("www-authenticate, retry-after") };
+fn exposed(names: Vec<String>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<HeaderValue> {
     let names = diagnostics.not_empty(Some(names), at)?;
     let mut is_right = diagnostics.check(names.len() <= MAX_HEADERS * 2, at, "at most 32 names");
     for (index, name) in names.iter().enumerate() {

@@ -72,7 +72,8 @@ document! {
         allow_origins: Vec<String>,
         /// Also allows requests with cookies. Not with `*`. Default: `false`.
         allow_credentials: bool,
-        /// The header fields that scripts may read. Default: `www-authenticate` and `retry-after`.
+        /// The header fields that scripts may read. Default: `www-authenticate` and `retry-after`, and
+        /// `dpop-nonce` if a provider accepts proofs.
         expose_headers: Vec<String>,
     }
 }

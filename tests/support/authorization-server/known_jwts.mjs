@@ -14,13 +14,14 @@ export class KnownJwts {
 
   // `token` is what was issued, `payload` what its JWT says: under this `jti` and for this long it can be found.
   async keep(token, { jti, iat, exp }) {
-    const { kind, clientId, accountId, gty, aud, scope, extra } = token;
-    await this.tokenStore.adapterFor(kind).upsert(jti, { kind, jti, iat, exp, clientId, accountId, gty, aud, scope, extra });
+    const { kind, clientId, accountId, gty, aud, scope, extra, jkt, 'x5t#S256': x5t } = token;
+    const members = { kind, jti, iat, exp, clientId, accountId, gty, aud, scope, extra, jkt, 'x5t#S256': x5t };
+    await this.tokenStore.adapterFor(kind).upsert(jti, members);
   }
 
   // One that was signed by hand.
-  async keepSigned({ jti, iat, exp, cid, aud, scp, sub, uid }) {
-    const token = { kind: 'ClientCredentials', clientId: cid, aud, scope: scp?.join(' '), extra: { sub, uid } };
+  async keepSigned({ jti, iat, exp, cid, aud, scp, sub, uid, cnf }) {
+    const token = { kind: 'ClientCredentials', clientId: cid, aud, scope: scp?.join(' '), extra: { sub, uid }, ...cnf };
     await this.keep(token, { jti, iat, exp });
   }
 

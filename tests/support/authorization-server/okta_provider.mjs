@@ -1,7 +1,7 @@
 // oidc-provider made to look like an Okta custom authorization server: Okta's paths, Okta's access tokens.
 // Created by server.mjs, and again each time the keys change.
 
-import { createPublicKey } from 'node:crypto';
+import { createPublicKey, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 import * as oidc from 'oidc-provider';
@@ -13,15 +13,26 @@ const OPAQUE_AUDIENCE = 'api://opaque';
 export const lifetime = { seconds: 3600 };
 
 // `service` gets tokens for itself, `application` for its users, the gateways only introspect: each says in its own way
-// who it is, the last one by a signature.
+// who it is, the last one by a signature. Every client may send a DPoP proof for its token; proofs of `nonce_service` need
+// a nonce of this server. Tokens of `mtls_service` are bound to its certificate, so it gets them at the mTLS port alone.
 export const CLIENTS = {
   service: { client_id: '0oa1service0000000d7', client_secret: 'service-secret-k4Vq9' },
+  nonce_service: { client_id: '0oa1service0nonce0d7', client_secret: 'service-secret-Hn42c' },
+  mtls_service: { client_id: '0oa1service0mtls00d7', client_secret: 'service-secret-Tm83r' },
   application: { client_id: '0oa1application000d7', client_secret: 'application-secret-Zt3x' },
   gateway: { client_id: '0oa1gateway0000000d7', client_secret: 'gateway-secret-Jw81' },
   posting_gateway: { client_id: '0oa1gateway0post00d7', client_secret: 'gateway-secret-Jw82' },
   signing_gateway: { client_id: '0oa1gateway0sign00d7' },
 };
-const GRANT_TYPES = { service: ['client_credentials'], application: ['password'] };
+const GRANT_TYPES = {
+  service: ['client_credentials'],
+  nonce_service: ['client_credentials'],
+  mtls_service: ['client_credentials'],
+  application: ['password'],
+};
+const BOUND_TO_CERTIFICATE = { mtls_service: { tls_client_certificate_bound_access_tokens: true } };
+// The same after the keys have changed.
+const NONCE_SECRET = randomBytes(32);
 const WAYS_TO_SAY_WHO = {
   posting_gateway: { token_endpoint_auth_method: 'client_secret_post' },
   signing_gateway: {
@@ -46,6 +57,7 @@ export function createProvider(issuer, { keyRing, tokenStore, knownJwts }) {
       response_types: [],
       token_endpoint_auth_method: 'client_secret_basic',
       ...WAYS_TO_SAY_WHO[name],
+      ...BOUND_TO_CERTIFICATE[name],
     })),
     routes: {
       authorization: '/v1/authorize',
@@ -57,9 +69,21 @@ export function createProvider(issuer, { keyRing, tokenStore, knownJwts }) {
       userinfo: '/v1/userinfo',
     },
     findAccount: (context, login) => USERS[login] && { accountId: login, claims: () => ({ sub: login }) },
+    enabledJWA: { dPoPSigningAlgValues: ['ES256', 'RS256', 'PS256', 'EdDSA', 'Ed25519'] },
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
+      dPoP: {
+        enabled: true,
+        nonceSecret: NONCE_SECRET,
+        requireNonce: (context) => context.oidc.client?.clientId === CLIENTS.nonce_service.client_id,
+      },
+      mTLS: {
+        enabled: true,
+        certificateBoundAccessTokens: true,
+        // Nobody vouches for it, and nobody needs to (RFC 8705 section 2.2).
+        getCertificate: (context) => context.req.socket.getPeerX509Certificate?.(),
+      },
       introspection: { enabled: true, allowedPolicy: () => true },
       revocation: { enabled: true, allowedPolicy: () => true },
       resourceIndicators: {

@@ -1,11 +1,11 @@
 // Starts the authorization server that the end-to-end tests and the demo use in place of Okta.
 //
 //   node server.mjs --issuer https://acme.okta.com/oauth2/default --cert cert.pem --key key.pem
-//                   [--https-port 0] [--http-port 0] [--control-port 0]
+//                   [--https-port 0] [--mtls-port 0] [--http-port 0] [--control-port 0]
 //
-// Three sockets, all on 127.0.0.1: HTTPS is what Envoy reaches; plain HTTP serves the same provider to
-// test clients that speak no TLS; the control channel (control.mjs) is for tests only.
-// When all three listen, one line of JSON goes to stdout: the ports, the issuer, and the clients with their secrets.
+// Four sockets, all on 127.0.0.1: HTTPS is what Envoy reaches; mTLS is HTTPS that requests a client certificate, any one;
+// plain HTTP serves the same provider to test clients that speak no TLS; the control channel (control.mjs) is for tests only.
+// When all of them listen, one line of JSON goes to stdout: the ports, the issuer, and the clients with their secrets.
 
 import { readFileSync } from 'node:fs';
 import * as http from 'node:http';
@@ -27,12 +27,13 @@ const { values: options } = parseArgs({
     cert: { type: 'string' },
     key: { type: 'string' },
     'https-port': { type: 'string', default: '0' },
+    'mtls-port': { type: 'string', default: '0' },
     'http-port': { type: 'string', default: '0' },
     'control-port': { type: 'string', default: '0' },
   },
 });
 if (!options.cert || !options.key) {
-  console.error('usage: node server.mjs --cert cert.pem --key key.pem [--issuer URL] [--https-port N] [--http-port N] [--control-port N]');
+  console.error('usage: node server.mjs --cert cert.pem --key key.pem [--issuer URL] [--https-port N] [--mtls-port N] [--http-port N] [--control-port N]');
   process.exit(2);
 }
 
@@ -78,9 +79,11 @@ async function listen(server, port) {
 }
 
 const credentials = { cert: readFileSync(options.cert), key: readFileSync(options.key) };
+const ANY_CERTIFICATE = { requestCert: true, rejectUnauthorized: false };
 const control = controlListener({ keyRing, knownJwts, lifetime, requestCounts });
 const ready = {
   https_port: await listen(https.createServer(credentials, countAndAnswer), options['https-port']),
+  mtls_port: await listen(https.createServer({ ...credentials, ...ANY_CERTIFICATE }, answerUnderIssuer), options['mtls-port']),
   http_port: await listen(http.createServer(answerUnderIssuer), options['http-port']),
   control_port: await listen(http.createServer(control), options['control-port']),
   issuer: options.issuer,

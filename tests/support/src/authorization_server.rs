@@ -4,6 +4,7 @@
 //! tests take tokens from the same provider over plain HTTP, and change its behaviour through its control channel.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, Weak};
@@ -15,10 +16,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::{Request, percent_encoded};
+use crate::dpop::ProofKey;
 use crate::http1::Response;
 use crate::polling;
 use crate::process::Process;
-use crate::tls::CertificateAuthority;
+use crate::tls::{self, Certificate, CertificateAuthority};
 
 /// The host of [`ISSUER`].
 pub const DNS_NAME: &str = "acme.okta.com";
@@ -161,6 +163,11 @@ impl AuthorizationServer {
         self.ready_port("http_port")
     }
 
+    /// Where it serves HTTPS and requests a client certificate.
+    pub fn mtls_port(&self) -> u16 {
+        self.ready_port("mtls_port")
+    }
+
     /// Where its control channel serves: what `authorization-server/control.mjs` lists.
     pub fn control_port(&self) -> u16 {
         self.ready_port("control_port")
@@ -179,8 +186,38 @@ impl AuthorizationServer {
 
     /// A token of the client `service`.
     pub fn client_token(&self, request: &ClientTokenRequest) -> String {
-        let form = [("grant_type", "client_credentials"), ("scope", request.scopes), ("resource", request.audience)];
-        self.token("service", &form)
+        self.token("service", &client_credentials_form(request))
+    }
+
+    /// A token of the client `service` that is bound to this key (RFC 9449).
+    pub fn dpop_token(&self, request: &ClientTokenRequest, key: &ProofKey) -> String {
+        self.dpop_token_of("service", request, key)
+    }
+
+    /// The same of another client: `service`, or `nonce_service`, whose proofs need a nonce of this server.
+    pub fn dpop_token_of(&self, client: &str, request: &ClientTokenRequest, key: &ProofKey) -> String {
+        let send = |nonce: Option<String>| {
+            let mut claims = key.claims("POST", &format!("{}/v1/token", self.issuer), None);
+            nonce.into_iter().for_each(|nonce| claims["nonce"] = json!(nonce));
+            self.request_dpop_token(client, request, &key.sign(&claims))
+        };
+        let response = send(None);
+        let response = if response.status == 400 { send(response.header("dpop-nonce")) } else { response };
+        issued(&response, "DPoP")
+    }
+
+    /// The response of the token endpoint to a request with this proof.
+    pub fn request_dpop_token(&self, client: &str, request: &ClientTokenRequest, proof: &str) -> Response {
+        let request = self.form_request("/v1/token", client, &client_credentials_form(request));
+        request.header("dpop", proof).send(self.plain_http_port())
+    }
+
+    /// A token of the client `mtls_service` that is bound to the certificate which it shows (RFC 8705).
+    pub fn certificate_bound_token(&self, request: &ClientTokenRequest, certificate: &Certificate) -> String {
+        let request = self.form_request("/v1/token", "mtls_service", &client_credentials_form(request));
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.mtls_port())).expect("it listens");
+        let response = tls::send(&request, stream, self.host(), &self.ca_pem_path(), Some(certificate));
+        issued(&response.expect("a response"), "Bearer")
     }
 
     /// A token of a user of the client `application`.
@@ -199,13 +236,16 @@ impl AuthorizationServer {
 
     /// Posts a form to an endpoint of the issuer, such as `/v1/introspect`, authenticated as `client`.
     pub fn post_form(&self, endpoint: &str, client: &str, form: &[(&str, &str)]) -> Response {
+        self.form_request(endpoint, client, form).send(self.plain_http_port())
+    }
+
+    fn form_request(&self, endpoint: &str, client: &str, form: &[(&str, &str)]) -> Request {
         let (id, secret) = self.client_credentials(client);
         let pairs: Vec<_> = form.iter().map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect();
         Request::post(format!("{}{endpoint}", self.issuer_path()))
             .header("authorization", format!("Basic {}", STANDARD.encode(format!("{id}:{secret}"))))
             .header("content-type", "application/x-www-form-urlencoded")
             .body(pairs.join("&"))
-            .send(self.plain_http_port())
     }
 
     /// Signs a JWT by hand, RS256. `header` is merged over the usual `alg` and `kid`. A JSON *string* in place of
@@ -309,9 +349,7 @@ impl AuthorizationServer {
     }
 
     fn token(&self, client: &str, form: &[(&str, &str)]) -> String {
-        let response = self.post_form("/v1/token", client, form);
-        assert_eq!(response.status, 200, "{}", response.text());
-        text(&response.json()["access_token"])
+        issued(&self.post_form("/v1/token", client, form), "Bearer")
     }
 
     fn control(&self, method: &str, operation: &str, body: &Value) -> Value {
@@ -325,6 +363,17 @@ impl AuthorizationServer {
         let port = self.ready[name].as_u64().expect("the ready line has the port");
         port.try_into().expect("a port")
     }
+}
+
+fn client_credentials_form<'a>(request: &ClientTokenRequest<'a>) -> [(&'static str, &'a str); 3] {
+    [("grant_type", "client_credentials"), ("scope", request.scopes), ("resource", request.audience)]
+}
+
+/// The token in a response, which must be of this type.
+fn issued(response: &Response, token_type: &str) -> String {
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert_eq!(response.json()["token_type"], token_type);
+    text(&response.json()["access_token"])
 }
 
 /// The host of an issuer and its path.

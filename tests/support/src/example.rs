@@ -12,5 +12,5 @@ mod tokens;
 
 pub use folder::{Example, names};
 pub use outcome::Outcome;
-pub use row::Row;
+pub use row::{Proof, Row};
 pub use running::RunningExample;

@@ -17,6 +17,7 @@ pub mod tls;
 
 pub mod backend;
 pub mod client;
+pub mod dpop;
 pub mod flood;
 pub mod gate;
 pub mod load;
@@ -38,6 +39,7 @@ pub mod presentation;
 pub use authorization_server::{AuthorizationServer, ClientTokenRequest, SigningKey, UserTokenRequest};
 pub use backend::Backend;
 pub use client::{Connection, Request, send_many};
+pub use dpop::ProofKey;
 pub use envoy::{ClientCertificates, Cluster, DownstreamTls, Envoy, EnvoyBuilder, ListenerOptions, ListenerUpdate};
 pub use gate::{Gate, Mode};
 pub use http1::{Headers, Received, Response};

@@ -63,6 +63,17 @@ pub fn http2_requests(requests: &Value) -> Vec<Value> {
     list(answer_of(node, requests))
 }
 
+/// A client that gets a token bound to its key (DPoP) and calls an API, as `tests/support/dpop-clients/client.mjs` describes it.
+///
+/// # Panics
+/// When Node or the packages are missing, or it fails.
+pub fn dpop_client(input: &Value) -> Value {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dpop-clients");
+    let mut node = Command::new("node");
+    node.arg(folder.join("client.mjs"));
+    answer_of(node, input)
+}
+
 fn list(answer: Value) -> Vec<Value> {
     answer.as_array().unwrap_or_else(|| panic!("{answer} is no list")).clone()
 }

@@ -50,7 +50,9 @@ impl CertificateAuthority {
     /// Makes a new CA and writes its certificate to `ca.pem` in `directory`.
     pub fn create(directory: &Path) -> Self {
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "testbed CA");
+        // A name of its own: OpenSSL takes the CA of a certificate by its name, and sends it along.
+        let name = directory.file_name().unwrap_or_default().to_string_lossy();
+        params.distinguished_name.push(DnType::CommonName, format!("testbed CA {name}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let key = KeyPair::generate().expect("a CA key");

@@ -74,11 +74,12 @@ impl Outcome {
         response.status.to_string()
     }
 
-    /// The last answer's challenge and the header fields that the row speaks of, and of its body and of the access log the
+    /// The last answer's challenge and nonce and the header fields that the row speaks of, and of its body and of the access log the
     /// members that it speaks of, and how often the issuers were asked where it speaks of that.
     pub fn details(&self, row: &Row) -> Vec<String> {
         let Some(Some(response)) = self.answers.last() else { return Vec::new() };
         let mut lines = field_lines("WWW-Authenticate", response.headers("www-authenticate"));
+        lines.extend(field_lines("DPoP-Nonce", response.headers("dpop-nonce")));
         lines.extend(row.response.keys().flat_map(|name| field_lines_or_none(name, response.headers(name))));
         let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         lines.extend(row.response_json.keys().map(|name| format!("{name:?}: {}", body[name])));

@@ -33,6 +33,13 @@ pub struct Row {
     pub signed_by: Option<String>,
     /// The DNS name or the URI of the certificate that the token is bound to (`cnf`).
     pub token_bound_to: Option<String>,
+    /// The name of the key that the token is bound to (`cnf.jkt`). Each name is a key of its own.
+    pub token_bound_to_key: Option<String>,
+    /// The DPoP proof that is sent with the token, whose scheme then is `DPoP`.
+    pub proof: Option<Proof>,
+    /// The request of the row above is sent again, byte for byte.
+    #[serde(default)]
+    pub again: bool,
     /// Where the token stands in place of `Authorization: Bearer`: a cookie's name.
     pub token_cookie: Option<String>,
     /// The listener, where there are several.
@@ -100,6 +107,23 @@ impl Default for OpaqueToken {
     }
 }
 
+/// A DPoP proof (RFC 9449): for this request with the key of the token, unless it says otherwise.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proof {
+    /// The name of the key.
+    pub key: Option<String>,
+    /// `htm`
+    pub method: Option<String>,
+    /// `htu`
+    pub url: String,
+    /// Whether it has the nonce that the gateway sent last.
+    #[serde(default)]
+    pub nonce: bool,
+    /// `iat`, such as `now - 20m`.
+    pub iat: Option<String>,
+}
+
 /// A header's value, or several.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
@@ -143,6 +167,7 @@ mod tests {
             r#"{"what": "", "request": "GET /", "status": 200, "statsu": 401}"#,
             r#"{"what": "", "request": "GET /", "status": 200, "backend_does": {"sleeps_ms": 1}}"#,
             r#"{"what": "", "request": "GET /", "status": 200, "opaque_token": {"scope": "read:accounts"}}"#,
+            r#"{"what": "", "request": "GET /", "status": 200, "proof": {"url": "", "htu": ""}}"#,
             r#"{"what": "", "request": "GET /", "status": "200"}"#,
         ] {
             assert!(read(text).is_err(), "{text}");

@@ -14,11 +14,12 @@ use super::folder::Example;
 use super::outcome::Outcome;
 use super::placement::{self, CalledServer, ListenerFiles, Machine};
 use super::revocation_list::RevocationList;
-use super::row::Row;
+use super::row::{Proof, Row};
 use super::tokens;
 use crate::authorization_server::{AuthorizationServer, UserTokenRequest};
 use crate::backend::Backend;
 use crate::client::{Connection, Request, connect_from};
+use crate::dpop::ProofKey;
 use crate::envoy::{Envoy, EnvoyBuilder};
 use crate::http1::Response;
 use crate::module::wasm_module;
@@ -45,6 +46,9 @@ pub struct RunningExample {
     _revocations: Option<Revocations>,
     _rate_limits: Option<RateLimits>,
     certificates: Certificates,
+    keys: ClientKeys,
+    /// What was sent last, and the nonce that the gateway sent last.
+    last: Mutex<Last>,
     /// Whether rows ask for lines of the access log; each row then waits for its own.
     reads_access_log: bool,
 }
@@ -67,6 +71,16 @@ struct Revocations {
 struct RateLimits {
     cluster: String,
     service: Arc<RateLimitService>,
+}
+
+/// The keys with which clients make proofs, by their names.
+#[derive(Default)]
+struct ClientKeys(Mutex<BTreeMap<String, Arc<ProofKey>>>);
+
+#[derive(Default)]
+struct Last {
+    request: Option<Request>,
+    nonce: Option<String>,
 }
 
 /// Whether the gateway trusts who signed a certificate.
@@ -127,6 +141,8 @@ impl RunningExample {
             _revocations: revocations,
             _rate_limits: rate_limits,
             certificates,
+            keys: ClientKeys::default(),
+            last: Mutex::default(),
             reads_access_log,
         };
         if let Some(path) = plugin["readiness_path"].as_str() {
@@ -182,6 +198,9 @@ impl RunningExample {
                 let thumbprint = self.certificates.issued(name, Trust::Trusted).thumbprint();
                 claims.insert(String::from("cnf"), json!({ "x5t#S256": thumbprint }));
             }
+            if let Some(name) = &row.token_bound_to_key {
+                claims.insert(String::from("cnf"), json!({ "jkt": self.keys.of(name).thumbprint() }));
+            }
             tokens::signed(&provider.server, &claims)
         };
         let token = opaque.or_else(|| row.token.as_ref().map(signed));
@@ -217,8 +236,11 @@ impl RunningExample {
         let logged_before = self.notable_records().len();
         let access_logged_before = self.access_log().len();
         let introspected_before = self.introspections();
-        let request = self.request(row);
+        let again = self.last.lock().expect("no panic").request.clone().filter(|_| row.again);
+        let request = again.unwrap_or_else(|| self.request(row));
         let answers: Vec<_> = (0..row.times).map(|_| self.send(row, &request).ok()).collect();
+        let nonce = answers.iter().flatten().filter_map(|answer| answer.header("dpop-nonce")).last();
+        self.remember(request, nonce);
         let expected = if row.reason.is_some() || row.would_deny.is_some() { row.times } else { 0 };
         let told = || Some(self.notable_records()).filter(|records| records.len() >= logged_before + expected);
         let records = polling::within(TIME_TO_LOG, told).unwrap_or_else(|| self.notable_records());
@@ -256,15 +278,39 @@ impl RunningExample {
             request = value.values().iter().fold(request, |request, value| request.header(name, value));
         }
         if let Some(token) = self.token(row) {
-            request = match &row.token_cookie {
-                Some(cookie) => request.header("cookie", format!("{cookie}={token}")),
-                None => request.bearer(&token),
+            request = match (&row.token_cookie, &row.proof) {
+                (Some(cookie), _) => request.header("cookie", format!("{cookie}={token}")),
+                (None, Some(proof)) => {
+                    let proof = self.proof(row, proof, method, &token);
+                    request.header("authorization", format!("DPoP {token}")).header("dpop", proof)
+                }
+                (None, None) => request.bearer(&token),
             };
         }
         if let Some(body) = &row.body {
             request = request.body(body);
         }
         request
+    }
+
+    fn proof(&self, row: &Row, wanted: &Proof, method: &str, token: &str) -> String {
+        let name = wanted.key.as_ref().or(row.token_bound_to_key.as_ref());
+        let key = self.keys.of(name.unwrap_or_else(|| panic!("{:?}: a proof of which key?", row.what)));
+        let mut claims = key.claims(wanted.method.as_deref().unwrap_or(method), &wanted.url, Some(token));
+        if let Some(time) = &wanted.iat {
+            claims["iat"] = json!(tokens::time_of(time));
+        }
+        if wanted.nonce {
+            let nonce = self.last.lock().expect("no panic").nonce.clone();
+            claims["nonce"] = json!(nonce.unwrap_or_else(|| panic!("{:?}: no response had a nonce", row.what)));
+        }
+        key.sign(&claims)
+    }
+
+    fn remember(&self, request: Request, nonce: Option<String>) {
+        let mut last = self.last.lock().expect("no panic");
+        last.request = Some(request);
+        last.nonce = nonce.or_else(|| last.nonce.take());
     }
 
     fn send(&self, row: &Row, request: &Request) -> io::Result<Response> {
@@ -302,6 +348,13 @@ impl RunningExample {
     fn notable_records(&self) -> Vec<Value> {
         let is_notable = |record: &Value| record["decision"] == "deny" || record["would_deny"].is_string();
         self.envoy.audit_records().into_iter().filter(is_notable).collect()
+    }
+}
+
+impl ClientKeys {
+    fn of(&self, name: &str) -> Arc<ProofKey> {
+        let mut keys = self.0.lock().expect("no panic");
+        Arc::clone(keys.entry(name.to_owned()).or_insert_with(|| Arc::new(ProofKey::generate())))
     }
 }
 

@@ -26,6 +26,14 @@ pub fn signed(server: &AuthorizationServer, claims: &Map<String, Value>) -> Stri
     server.sign(&json!({}), &payload, SigningKey::Active)
 }
 
+/// The time that is written as such a text.
+///
+/// # Panics
+/// When it is none.
+pub fn time_of(text: &str) -> u64 {
+    time(text, now()).unwrap_or_else(|| panic!("{text:?} is no time such as \"now - 20m\""))
+}
+
 fn time(text: &str, now: u64) -> Option<u64> {
     let words: Vec<&str> = text.split(' ').collect();
     match words.as_slice() {

@@ -3,11 +3,14 @@
 use testbed::example::{Example, Row, RunningExample};
 use testbed::presentation::Screen;
 
-/// Prints the first request that passes as a command for curl, with a fresh token, and where to look for reasons.
+/// Prints the first request that passes as a command for curl, with a fresh token, and where to look for reasons. curl makes no
+/// proofs.
 pub fn invite(screen: &Screen, example: &Example, running: &RunningExample) {
     screen.heading("Everything stays up until you press Ctrl-C. Try this in another terminal:");
     println!();
-    if let Some(row) = example.rows.iter().find(|row| row.status == Some(200) && row.token.is_some()) {
+    if let Some(row) =
+        example.rows.iter().find(|row| row.status == Some(200) && row.token.is_some() && row.proof.is_none())
+    {
         screen.verbatim(&format!("# {}\n{}\n", row.what, command(row, running)));
     }
     screen.verbatim(&format!("# the exact reason of each refusal\ntail -f {}", running.envoy.log_path().display()));

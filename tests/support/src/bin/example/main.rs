@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use serde_json::Value;
-use testbed::example::{self, Example, Outcome, Row, RunningExample};
+use testbed::example::{self, Example, Outcome, Proof, Row, RunningExample};
 use testbed::presentation::{MISUSED, Presentation, Screen, Stop, in_seconds, present};
 
 fn main() -> ExitCode {
@@ -106,6 +106,11 @@ fn cells(row: &Row, outcome: &Outcome, beside: Vec<String>, shown: &[String]) ->
         request.extend(claims.iter().map(|(name, value)| format!("token {name}: {}", in_words(value))));
     }
     request.extend(row.token_cookie.iter().map(|name| format!("token in the cookie {name}")));
+    request.extend(row.token_bound_to_key.iter().map(|name| format!("token bound to the key {name}")));
+    request.extend(row.proof.as_ref().map(|proof| proof_in_words(proof, row)));
+    if row.again {
+        request.push("the same bytes as above".to_owned());
+    }
     request.extend(row.from.iter().map(|address| format!("from {address}")));
     request.extend(row.certificate.iter().map(|name| format!("certificate of {name}")));
     request.extend(row.untrusted_certificate.iter().map(|name| format!("self-made certificate of {name}")));
@@ -114,6 +119,15 @@ fn cells(row: &Row, outcome: &Outcome, beside: Vec<String>, shown: &[String]) ->
     }
     let answer: Vec<_> = iter::once(outcome.status()).chain(beside).collect();
     [request.join("\n"), answer.join("\n"), outcome.seen(row, shown), outcome.reason()]
+}
+
+fn proof_in_words(proof: &Proof, row: &Row) -> String {
+    let key = proof.key.iter().map(|name| format!(" by the key {name}"));
+    let method = proof.method.as_deref().or(row.request.split(' ').next()).unwrap_or_default();
+    let nonce = proof.nonce.then(|| ", with the nonce".to_owned());
+    let time = proof.iat.iter().map(|time| format!(", {time}"));
+    let details: String = key.chain([format!(" for {method} {}", proof.url)]).chain(nonce).chain(time).collect();
+    format!("proof{details}")
 }
 
 /// A claim's value as people write it.
