@@ -20,7 +20,9 @@ pub(super) fn check(
 ) -> Result<(), ConstraintFault> {
     let checked = check_binding(request, token, resources);
     let binding = *token.token.binding();
-    request.context.trace.record(|| TraceEvent::SenderConstraint { binding, checked });
+    let source = || resources.policy.certificate_source(&request.context.attributes);
+    let certificate = binding.certificate.map(|_| source());
+    request.context.trace.record(|| TraceEvent::SenderConstraint { binding, certificate, checked });
     checked
 }
 
@@ -30,7 +32,10 @@ fn check_binding(
     resources: &mut Resources<'_>,
 ) -> Result<(), ConstraintFault> {
     let binding = token.token.binding();
-    binding.check_certificate(&request.context.attributes)?;
+    if binding.certificate.is_some() {
+        let shown = resources.policy.client_certificate(&request.context.head, &request.context.attributes)?;
+        binding.check_certificate(shown)?;
+    }
     let is_dpop = request.context.source == Some(CredentialLocation::DpopHeader);
     match (binding.key, is_dpop) {
         (None, false) => Ok(()),
