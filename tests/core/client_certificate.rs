@@ -5,6 +5,7 @@ use crate::engine_harness::{Harness, NOW, Setup, edits_of, get, published, respo
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{Attribute, Decision, Verdict};
 use okta_proxy_wasm::http::{HeaderEdit, RequestHead};
 use serde_json::{Value, json};
@@ -218,6 +219,17 @@ fn the_backend_never_receives_a_header_with_a_certificate() {
             }
         }
     }
+    // A backend may read trailers as headers.
+    let policy = |header| {
+        let document = configuration(header, json!({ "certificate_hashes": [HOP] })).to_string();
+        config::load(document.as_bytes(), &config::no_environment).unwrap().policy
+    };
+    let (standard, of_envoy) = (policy("client-cert"), policy("x-forwarded-client-cert"));
+    for name in ["client-cert", "Client_Cert", "client-cert-chain"] {
+        assert!(standard.is_managed_trailer(name) && of_envoy.is_managed_trailer(name), "{name}");
+    }
+    assert!(of_envoy.is_managed_trailer("x-forwarded-client-cert"));
+    assert!(!standard.is_managed_trailer("x-forwarded-client-cert"));
     // Without the setting it is Envoy's affair.
     let mut off = configuration("client-cert", json!({}));
     off.as_object_mut().unwrap().remove("client_certificate");

@@ -96,6 +96,54 @@ fn only_one_element_with_one_hash_is_read_from_x_forwarded_client_cert() {
     }
 }
 
+/// Whatever the client puts into its certificate, or in front of the element of a hop that appends.
+#[test]
+fn no_text_of_the_client_is_read_as_another_hash() {
+    const PIECES: [&str; 20] = [
+        ",",
+        ";",
+        "=",
+        "\"",
+        "\\",
+        "Hash",
+        "hash",
+        "HASH=",
+        "Hash=",
+        "By=",
+        "URI=",
+        "Subject=\"",
+        "\";",
+        "\",",
+        "x",
+        " ",
+        "\\\"",
+        "%22",
+        OTHER,
+        "\u{e9}",
+    ];
+    let mut state = 1_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    let mut accepted = 0;
+    for _ in 0..100_000 {
+        let mut text = || (0..random(6)).map(|_| PIECES[random(PIECES.len())]).collect::<String>();
+        let (subject, uri, before) = (text(), text(), text());
+        for value in [
+            format!("Hash={HEX};Subject=\"{subject}\";URI={uri}"),
+            format!("By={uri};Hash={HEX};URI={uri};Subject=\"{subject}\""),
+            format!("{before},Hash={HEX};Subject=\"{subject}\";URI={uri}"),
+            format!("Hash={OTHER};Subject=\"{before},Hash={HEX};URI={uri}"),
+        ] {
+            let found = CertificateHeader::ForwardedClientCert.parse(value.as_bytes());
+            assert!(found.is_none() || found == hex(HEX), "{value}");
+            accepted += usize::from(found.is_some());
+        }
+    }
+    assert!(accepted > 1000, "only {accepted} were read at all");
+}
+
 #[test]
 fn only_one_byte_sequence_of_a_certificate_is_read_from_client_cert() {
     let der = |content: &[u8]| [&[0x30, u8::try_from(content.len()).unwrap()], content].concat();
