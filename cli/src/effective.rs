@@ -34,6 +34,11 @@ pub fn document(written: &Value, loaded: &Loaded) -> Value {
     set(token, "forward", json!(policy.token_source.forward));
     set(token, "insecure_exact_names", json!(policy.token_source.exact_names));
     set(token, "max_bytes", json!(policy.token_source.max_bytes));
+    if let Some(hops) = members.get_mut("client_certificate").and_then(|written| written.get_mut("hops")) {
+        for name in ["certificate_hashes", "uri_sans", "dns_sans", "insecure_addresses"] {
+            default(hops, name, Value::Null);
+        }
+    }
     rules(&mut members, policy);
     responses(member(&mut members, "responses"), &policy.responses);
     audit(member(&mut members, "audit"), policy.audit);
@@ -50,9 +55,14 @@ pub fn document(written: &Value, loaded: &Loaded) -> Value {
     members.insert(String::from("clear_route_cache"), json!(policy.clear_route_cache));
     // No value expresses an absent member here: `null` means the default (for `claim_to_headers` its three headers), or
     // none.
-    for name in
-        ["claim_to_headers", "forward_payload_header", "insecure_keep_target_headers", "readiness_path", "revocations"]
-    {
+    for name in [
+        "claim_to_headers",
+        "client_certificate",
+        "forward_payload_header",
+        "insecure_keep_target_headers",
+        "readiness_path",
+        "revocations",
+    ] {
         members.entry(name).or_insert(Value::Null);
     }
     for name in ["allow_warnings", "filter_state", "protected_resources"] {

@@ -183,10 +183,10 @@ impl Formatter<'_> {
                 fail("headers", "a number cannot be forwarded exactly")
             }
             TraceEvent::Unforwardable(_) => fail("headers", "a value is too long to be forwarded"),
-            TraceEvent::SenderConstraint { binding, checked } => {
-                sender_constraint::step(binding, *checked).into_iter().collect()
+            TraceEvent::SenderConstraint { binding, certificate, checked } => {
+                sender_constraint::step(binding, *certificate, *checked).into_iter().collect()
             }
-            TraceEvent::UsedProof(fault) => fail("constraint", sender_constraint::describe(*fault)),
+            TraceEvent::UsedProof(fault) => fail("constraint", sender_constraint::describe(*fault, None)),
             TraceEvent::Revocation(result) => {
                 let (outcome, message) = match result {
                     CheckResult::Passed => (StepOutcome::Pass, "not on the revocation list"),

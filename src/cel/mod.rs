@@ -40,6 +40,7 @@ pub use cost::CostTracker;
 pub use error::{CompileError, CompileErrorKind, EvaluationError};
 #[cfg(not(target_family = "wasm"))]
 pub use excerpt::Excerpt;
+pub use network::Network;
 pub use outcome::{Outcome, ProviderFacts};
 
 use check::CheckedExpr;

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 /// A range of addresses, `10.0.0.0/8`; one address is a range of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Network {
+pub struct Network {
     /// As IPv6, without host bits.
     base: u128,
     /// Of the 128.
@@ -17,7 +17,7 @@ pub(super) struct Network {
 
 impl Network {
     /// Rejects host bits that are set (`10.1.2.3/8`): they are more likely a mistake than meant.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
             None => (text, None),
@@ -37,7 +37,7 @@ impl Network {
         (base & mask(prefix) == base).then_some(Self { base, prefix })
     }
 
-    fn contains(self, address: IpAddr) -> bool {
+    pub fn contains(self, address: IpAddr) -> bool {
         as_bits(address) & mask(self.prefix) == self.base
     }
 }

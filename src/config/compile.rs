@@ -4,6 +4,7 @@
 mod audit;
 mod callout_headers;
 mod claim_to_headers;
+mod client_certificate;
 mod debug;
 mod diagnostics;
 mod filter_state;
@@ -38,6 +39,11 @@ pub(super) fn document(
 ) -> Option<Loaded> {
     let mut diagnostics = Diagnostics::new(errors, environment);
     let providers = provider::providers(document.providers, &at.member("providers"), &mut diagnostics);
+    let client_certificate = document.client_certificate.map(|document| {
+        let reads_certificates = providers.as_ref().is_none_or(Providers::reads_certificates);
+        let at = at.member("client_certificate");
+        client_certificate::forwarded_certificate(document, reads_certificates, &at, &mut diagnostics)
+    });
     let revocations = introspection::revocations(document.revocations, &at.member("revocations"), &mut diagnostics);
     let claims =
         claim_to_headers::forwarded_claims(document.claim_to_headers, &at.member("claim_to_headers"), &mut diagnostics);
@@ -108,6 +114,7 @@ pub(super) fn document(
         providers: providers?,
         revocations: revocations?,
         token_source: token_source?,
+        client_certificate: diagnostics::present(client_certificate)?,
         rules,
         forwarding: forwarding?,
         target_headers: target_headers?,

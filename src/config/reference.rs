@@ -21,8 +21,9 @@ use crate::jose::Algorithm;
 use crate::policy::requirement::ClaimValue;
 
 /// Required fields. The loader checks these, and fields that require each other.
-const REQUIRED: [(&str, &[&str]); 12] = [
+const REQUIRED: [(&str, &[&str]); 13] = [
     ("Document", &["providers"]),
+    ("ClientCertificateDocument", &["header", "hops"]),
     ("OktaDocument", &["domain"]),
     ("FromHeaderDocument", &["name"]),
     ("ClaimToHeaderDocument", &["header", "claim"]),

@@ -19,6 +19,7 @@ use super::decode::{Decode, document, expect, string_enum};
 use super::error::{ConfigError, ConfigErrorKind, Path};
 use crate::analysis::WarningCode;
 use crate::jose::Algorithm;
+use crate::policy::CertificateHeader;
 use crate::policy::ClaimFormat;
 use crate::policy::ConstraintMode;
 use crate::spelling::nearest;
@@ -39,6 +40,9 @@ document! {
         revocations: RevocationsDocument,
         /// The credential: where it is read, and whether it is forwarded.
         token: TokenDocument,
+        /// The proxies in front at which the TLS of clients ends, and their header with the client's certificate, for tokens that are
+        /// bound to one (`sender_constraint.mtls`). Envoy only. Default: the certificate is that of the connection.
+        client_certificate: ClientCertificateDocument,
         /// The rules; the first one whose `match` matches applies. A path that two servers may read differently is rejected
         /// before.
         rules: Vec<RuleDocument>,
@@ -129,6 +133,37 @@ document! {
 }
 
 document! {
+    /// The client's certificate behind a proxy. In a request from such a proxy (a hop) only the header counts, never the hop's own
+    /// certificate; in one from anybody else only the certificate of the connection. `header`, `client-cert` and
+    /// `client-cert-chain` are removed from every request, in any spelling, and from its trailers.
+    ClientCertificateDocument {
+        /// `x-forwarded-client-cert`, as Envoy writes it with its member `Hash`, or `client-cert` (RFC 9440). It must describe one
+        /// certificate.
+        header: CertificateHeader,
+        /// How a hop is recognized: one entry of one list is enough. A hop must overwrite the header that its clients send;
+        /// otherwise every client can claim every certificate.
+        hops: HopsDocument,
+    }
+}
+
+document! {
+    /// Properties of the connections of hops. At least one list must have an entry.
+    HopsDocument {
+        /// The SHA-256 digests of the hops' own certificates (DER), in hex: 64 digits. Default: none.
+        certificate_hashes: Vec<String>,
+        /// The first URI of the hop's certificate, such as `spiffe://acme/edge`. The listener must verify client certificates:
+        /// with `ACCEPT_UNTRUSTED` anybody can have this URI. Default: none.
+        uri_sans: Vec<String>,
+        /// The first DNS name of the hop's certificate, in lower case. The same holds. Default: none.
+        dns_sans: Vec<String>,
+        /// The addresses of hops, as `10.0.0.7` or `10.0.0.0/8`, compared with `source.address`. Whatever runs at such an address
+        /// is a hop. Envoy takes `source.address` from a header of the client unless the listener has `use_remote_address: true`
+        /// without `xff_num_trusted_hops` and without `original_ip_detection_extensions`. Default: none.
+        insecure_addresses: Vec<String>,
+    }
+}
+
+document! {
     /// One token issuer.
     ProviderDocument {
         /// The Okta preset: sets issuer, key address, RS256 and a clock skew of 120 seconds.
@@ -193,8 +228,8 @@ document! {
     /// rejected; one with both constraints must meet both.
     SenderConstraintDocument {
         /// Tokens that are bound to a client certificate (RFC 8705): `off` rejects them; `if_bound` compares the certificate
-        /// of the connection, and accepts tokens without a constraint; `required` rejects those. The listener must request
-        /// client certificates. Envoy only. Default: `off`.
+        /// of the client, and accepts tokens without a constraint; `required` rejects those. The listener must request client
+        /// certificates; for clients behind another proxy see `client_certificate`. Envoy only. Default: `off`.
         mtls: ConstraintMode,
         /// Tokens that are bound to a key (DPoP, RFC 9449): `off` rejects them; `if_bound` requires a proof with them, and accepts
         /// tokens without a constraint as `Bearer`; `required` rejects those. The header `DPoP` is removed before the backend.
@@ -340,6 +375,8 @@ pub enum NonceRequirement {
 string_enum!(NonceRequirement { "off" => Off, "required" => Required });
 
 string_enum!(ConstraintMode { "off" => Off, "if_bound" => IfBound, "required" => Required });
+
+string_enum!(CertificateHeader { "x-forwarded-client-cert" => ForwardedClientCert, "client-cert" => ClientCert });
 
 string_enum!(NativeCrypto { "auto" => Auto, "off" => Off });
 

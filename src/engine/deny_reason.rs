@@ -97,6 +97,7 @@ impl DenyReason {
             Self::Claim(ClaimFault::KeyThumbprintMalformed) => "key_thumbprint_malformed",
             Self::Claim(ClaimFault::TokenNotBound) => "token_not_bound",
             Self::Constraint(ConstraintFault::CertificateMissing) => "certificate_missing",
+            Self::Constraint(ConstraintFault::CertificateHeaderMalformed) => "certificate_header_malformed",
             Self::Constraint(ConstraintFault::CertificateMismatch) => "certificate_mismatch",
             Self::Constraint(ConstraintFault::SchemeNotDpop) => "dpop_scheme_required",
             Self::Constraint(ConstraintFault::NotBoundToKey) => "token_not_bound_to_key",

@@ -142,6 +142,7 @@ impl<'a> Message<'a> {
             | DenyReason::Claim(_)
             | DenyReason::Constraint(
                 ConstraintFault::CertificateMissing
+                | ConstraintFault::CertificateHeaderMalformed
                 | ConstraintFault::CertificateMismatch
                 | ConstraintFault::SchemeNotDpop
                 | ConstraintFault::NotBoundToKey

@@ -10,8 +10,8 @@ use crate::introspection::call::TokenKind;
 use crate::jose::compact::JoseHeader;
 use crate::jose::{Algorithm, Claims, TokenFault, UnverifiedToken};
 use crate::policy::{
-    Binding, ClaimFault, ConstraintFault, CredentialLocation, ProviderId, RuleFault, RuleId, UnmetReason,
-    ValidatedToken,
+    Binding, CertificateSource, ClaimFault, ConstraintFault, CredentialLocation, ProviderId, RuleFault, RuleId,
+    UnmetReason, ValidatedToken,
 };
 use crate::unix_time::UnixTime;
 
@@ -92,7 +92,12 @@ pub enum TraceEvent {
     /// The token is authentic and its claims are valid.
     Identity(Rc<ValidatedToken>),
     /// Whether the client has the certificate and the key that the token is bound to.
-    SenderConstraint { binding: Binding, checked: Result<(), ConstraintFault> },
+    SenderConstraint {
+        binding: Binding,
+        /// Where the certificate was looked for, if the token is bound to one.
+        certificate: Option<CertificateSource>,
+        checked: Result<(), ConstraintFault>,
+    },
     /// The proof was used before.
     UsedProof(ConstraintFault),
     /// A value of the token cannot be forwarded.

@@ -9,6 +9,7 @@
 pub mod audit_trail;
 pub mod callout_address;
 pub mod callout_headers;
+pub mod client_certificate;
 pub mod condition;
 pub mod dpop;
 pub mod filter_state;
@@ -34,13 +35,16 @@ pub mod validate;
 
 use std::rc::Rc;
 
-use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead, push_new};
+use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead};
+use crate::policy::client_certificate::CertificateHeaderMalformed;
 use crate::policy::token_source::Credential;
+use crate::thumbprint::Thumbprint;
 
 pub use crate::cel::{Attribute, AttributeValues};
 pub use audit_trail::{AuditTrail, Logged, SampleRate};
 pub use callout_address::CalloutAddress;
 pub use callout_headers::CalloutHeaders;
+pub use client_certificate::{CertificateHeader, CertificateSource, ForwardedCertificate, Hops};
 pub use dpop::{Dpop, NonceAge, NonceFault, NonceIssuer, NonceMode, ProofFault, PublicOrigin};
 pub use filter_state::{DecisionPart, FilterState, StateEntry, StateItem, StateSource};
 pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding, Unforwardable};
@@ -72,6 +76,8 @@ pub struct Policy {
     /// Where credentials are located.
     pub token_source: TokenSource,
     pub rules: Rules,
+    /// The proxies in front that describe the client's certificate in a header.
+    pub client_certificate: Option<ForwardedCertificate>,
     /// The headers for the backend.
     pub forwarding: Forwarding,
     /// The headers that change the target and are kept.
@@ -103,8 +109,33 @@ impl Policy {
             return of_rule;
         }
         let mut attributes: Vec<Attribute> = of_rule.as_deref().unwrap_or_default().to_vec();
-        push_new(&mut attributes, Attribute::PeerDigest);
+        client_certificate::push_attributes(self.client_certificate.as_ref(), &mut attributes);
         Some(attributes.into())
+    }
+
+    /// Where the certificate of the request's client is, by the attributes of its connection.
+    pub fn certificate_source(&self, attributes: &AttributeValues) -> CertificateSource {
+        client_certificate::source(self.client_certificate.as_ref(), attributes)
+    }
+
+    /// The thumbprint of the client's certificate; `None` if it has shown none, or the host does not know it.
+    ///
+    /// # Errors
+    /// If it is in a header that does not describe exactly one certificate.
+    pub fn client_certificate(
+        &self,
+        head: &RequestHead,
+        attributes: &AttributeValues,
+    ) -> Result<Option<Thumbprint>, ConstraintFault> {
+        let source = self.certificate_source(attributes);
+        let shown = client_certificate::thumbprint(source, head, attributes);
+        shown.map_err(|CertificateHeaderMalformed| ConstraintFault::CertificateHeaderMalformed)
+    }
+
+    /// Whether a field only says which certificate a client has shown to a proxy in front. It is removed in any case: whether
+    /// it came from such a proxy is known only where a token is validated.
+    fn describes_certificate(&self, name: &str) -> bool {
+        self.client_certificate.as_ref().is_some_and(|forwarded| forwarded.removes(name))
     }
 
     /// The host's names for the upstreams of callouts, each once.
@@ -152,7 +183,9 @@ impl Policy {
         let mut has_connection = false;
         let mut edits = head.removals(|name| {
             has_connection |= name == HeaderName::CONNECTION.as_str();
-            self.forwarding.is_managed(name) || self.target_headers.removes_header(name)
+            self.forwarding.is_managed(name)
+                || self.target_headers.removes_header(name)
+                || self.describes_certificate(name)
         });
         // Of no use to the backend, which the token is not forwarded to.
         if self.providers.accepts_proofs() {
@@ -172,7 +205,12 @@ impl Policy {
         let is_debug = self.responses.debug.as_ref().is_some_and(|callers| callers.folds_to(name));
         let is_target = target_headers::removes_trailer(&name.to_ascii_lowercase());
         let is_proof = self.providers.accepts_proofs() && name.eq_ignore_ascii_case(dpop::PROOF_HEADER.as_str());
-        self.forwarding.is_managed(name) || self.token_source.is_carrier(name) || is_target || is_debug || is_proof
+        self.forwarding.is_managed(name)
+            || self.token_source.is_carrier(name)
+            || self.describes_certificate(name)
+            || is_target
+            || is_debug
+            || is_proof
     }
 }
 

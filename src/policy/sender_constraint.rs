@@ -4,7 +4,6 @@
 use serde_json::Value;
 
 use super::dpop::{Dpop, ProofFault};
-use crate::cel::{Attribute, AttributeValues};
 use crate::jose::Claims;
 use crate::thumbprint::Thumbprint;
 
@@ -46,8 +45,10 @@ pub struct Binding {
 /// Why the client does not meet the constraint of its token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConstraintFault {
-    /// The client has shown no certificate, or the host does not know it.
+    /// The client has shown no certificate, or neither the host nor a proxy in front tells it.
     CertificateMissing,
+    /// The header of a proxy in front does not describe exactly one certificate.
+    CertificateHeaderMalformed,
     /// The certificate is another one.
     CertificateMismatch,
     /// The token is bound to a key and came with another scheme than `DPoP`.
@@ -123,13 +124,12 @@ impl Binding {
         self.certificate.is_none() && self.key.is_none()
     }
 
-    /// Whether the host's certificate of this request's client is the one that the token is bound to.
+    /// Whether the certificate that the client has shown is the one that the token is bound to.
     ///
     /// # Errors
     /// If there is none, or another one.
-    pub fn check_certificate(&self, attributes: &AttributeValues) -> Result<(), ConstraintFault> {
+    pub fn check_certificate(&self, shown: Option<Thumbprint>) -> Result<(), ConstraintFault> {
         let Some(bound) = self.certificate else { return Ok(()) };
-        let shown = attributes.get(Attribute::PeerDigest).and_then(Thumbprint::of_hex);
         match shown.ok_or(ConstraintFault::CertificateMissing)? {
             shown if shown == bound => Ok(()),
             _ => Err(ConstraintFault::CertificateMismatch),

@@ -43,7 +43,7 @@ use CoveredBy::{By, Rows};
 
 /// Every case of the groups A to F, H, J, K and N. G is about token sources, M about senders: they are answered where
 /// those are built.
-const CASES: [(&str, &str, CoveredBy); 64] = [
+const CASES: [(&str, &str, CoveredBy); 67] = [
     ("A1", "alg `none`, empty signature", Rows),
     ("A2", "alg `None`, `NONE`, `nOnE`, `none ` , `hs256`", Rows),
     ("A3", "alg missing / number / null / array / \"\"", Rows),
@@ -115,6 +115,24 @@ const CASES: [(&str, &str, CoveredBy); 64] = [
         "H6",
         "anonymous-allowed route + invalid token",
         By("rules.rs", "bad_token_is_rejected_where_a_token_is_optional"),
+    ),
+    (
+        "H8",
+        "`X-Forwarded-Client-Cert` / `Client-Cert` of a client that is no hop; certificate of the hop itself",
+        By("client_certificate.rs", "the_header_of_a_hop_is_the_certificate_of_the_client_and_no_other_header_is"),
+    ),
+    (
+        "H9",
+        "`Hash=` in the subject or URI of the client's certificate, chains of elements, unclosed quotes",
+        By(
+            "../../src/policy/client_certificate/tests.rs",
+            "only_one_element_with_one_hash_is_read_from_x_forwarded_client_cert",
+        ),
+    ),
+    (
+        "H10",
+        "`Client-Cert` spoof reaches the backend, on public paths too",
+        By("client_certificate.rs", "the_backend_never_receives_a_header_with_a_certificate"),
     ),
     ("H7", "X-Forwarded-Uri / X-Original-URL spoof; no header-based skips", Rows),
     ("N1", "panic anywhere -> none reachable", Rows),
@@ -216,7 +234,7 @@ fn every_attack_case_has_its_rows_or_a_test_elsewhere() {
         ("D", 5),
         ("E", 8),
         ("F", 6),
-        ("H", 7),
+        ("H", 10),
         ("I", 10),
         ("J", 7),
         ("K", 5),

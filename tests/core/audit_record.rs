@@ -253,6 +253,14 @@ fn of_constraints(reader: &mut Reader) {
         scene.engine.attributes = Some(vec![(Attribute::PeerDigest, digest.to_vec())]);
         assert_eq!(scene.reason("/", &token(if cnf.is_null() { json!({}) } else { json!({ "cnf": cnf }) })), expected);
     }
+    let hop = "0".repeat(64);
+    let certificate = json!({ "header": "x-forwarded-client-cert", "hops": { "certificate_hashes": [hop] } });
+    let mut scene =
+        Scene::new(&json!({ "providers": { "okta": provider }, "client_certificate": certificate }), reader);
+    scene.engine.attributes = Some(vec![(Attribute::PeerDigest, hop.into_bytes())]);
+    let bearer = format!("Bearer {}", token(json!({ "cnf": { "x5t#S256": THUMBPRINT } })));
+    let fields = [("authorization", &*bearer), ("x-forwarded-client-cert", "Hash=00")];
+    assert_eq!(scene.request(&fields).unwrap()["reason"], "certificate_header_malformed");
 }
 
 fn of_proofs(reader: &mut Reader) {

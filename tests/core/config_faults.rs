@@ -887,3 +887,63 @@ fn target_headers_are_kept_by_name_only_and_each_warns() {
     assert_eq!(faults(&kept(json!([]))).len(), 1);
     assert_eq!(faults(&kept(json!("forwarded"))).len(), 1);
 }
+
+#[test]
+fn hops_are_named_by_what_their_connections_show() {
+    let with = |client_certificate: Value| {
+        let mut document = okta_with(json!({ "sender_constraint": { "mtls": "required" } }));
+        document["client_certificate"] = client_certificate;
+        document
+    };
+    let hash = "5d95c3876576b207c0c104e82a4fa5a2573b365e0ed565ee6de6022c03027ad4";
+    let hops = |hops: Value| with(json!({ "header": "client-cert", "hops": hops }));
+    for good in [
+        json!({ "certificate_hashes": [hash] }),
+        json!({ "certificate_hashes": [hash.to_uppercase(), "0".repeat(64)] }),
+        json!({ "uri_sans": ["spiffe://acme/edge"], "dns_sans": ["edge.acme.com", "localhost"] }),
+    ] {
+        assert_eq!(faults(&hops(good.clone())), [""; 0], "{good}");
+        assert_eq!(warnings(&hops(good)), [""; 0]);
+    }
+    let addresses = hops(json!({ "insecure_addresses": ["10.0.0.0/8", "2001:db8::7"] }));
+    assert_eq!(warnings(&addresses), ["insecure_setting $.client_certificate.hops.insecure_addresses"]);
+    let loaded = config::load(addresses.to_string().as_bytes(), &config::no_environment).unwrap();
+    assert_eq!(loaded.insecure_settings, 1);
+    for (name, list) in [
+        ("certificate_hashes", json!([])),
+        ("certificate_hashes", json!([&hash[1..]])),
+        ("certificate_hashes", json!([format!("sha256:{hash}")])),
+        ("certificate_hashes", json!(["5D:95"])),
+        ("certificate_hashes", json!([hash, hash.to_uppercase()])),
+        ("uri_sans", json!([""])),
+        ("uri_sans", json!(["edge.acme.com"])),
+        ("uri_sans", json!(["spiffe://acme/an edge"])),
+        ("dns_sans", json!(["*.acme.com"])),
+        ("dns_sans", json!(["Edge.acme.com"])),
+        ("dns_sans", json!(["edge.acme.com."])),
+        ("dns_sans", json!(["a", "a"])),
+        ("insecure_addresses", json!(["10.0.0.1/8"])),
+        ("insecure_addresses", json!(["edge"])),
+        ("insecure_addresses", json!(["10.0.0.1:80"])),
+        ("insecure_addresses", json!("10.0.0.1")),
+        ("address", json!(["10.0.0.1"])),
+    ] {
+        let found = faults(&hops(json!({ name: list })));
+        assert_eq!(found.len(), 1, "{name} {list}: {found:?}");
+        assert!(found[0].starts_with(&format!("$.client_certificate.hops.{name}")), "{found:?}");
+    }
+    for (document, at) in [
+        (with(json!({ "hops": { "dns_sans": ["a"] } })), "$.client_certificate.header: "),
+        (with(json!({ "header": "x-client-cert", "hops": { "dns_sans": ["a"] } })), "$.client_certificate.header: "),
+        (with(json!({ "header": "client-cert" })), "$.client_certificate.hops: "),
+        (hops(json!({})), "$.client_certificate.hops: "),
+    ] {
+        let found = faults(&document);
+        assert!(found.len() == 1 && found[0].starts_with(at), "{document} {found:?}");
+    }
+    // Nothing reads it.
+    let mut unused = hops(json!({ "dns_sans": ["a"] }));
+    unused["providers"]["okta"].as_object_mut().unwrap().remove("sender_constraint");
+    let found = faults(&unused);
+    assert!(found.len() == 1 && found[0].starts_with("$.client_certificate: no certificate is read"), "{found:?}");
+}

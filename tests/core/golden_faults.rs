@@ -191,6 +191,7 @@ fn every_fault_message_of_the_loader_occurs_in_some_document() {
         "src/config/compile.rs",
         "src/config/compile/audit.rs",
         "src/config/compile/claim_to_headers.rs",
+        "src/config/compile/client_certificate.rs",
         "src/config/compile/debug.rs",
         "src/config/compile/filter_state.rs",
         "src/config/compile/protected_resource.rs",

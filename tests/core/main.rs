@@ -18,6 +18,7 @@ mod analysis_model;
 mod attack_cases;
 #[cfg(not(target_family = "wasm"))]
 mod audit_record;
+mod client_certificate;
 mod conditions;
 #[cfg(not(target_family = "wasm"))]
 mod config_faults;

@@ -1,5 +1,5 @@
 //! Tokens that are bound to a client certificate (RFC 8705), in a real Envoy with real TLS clients: TLS 1.2 and 1.3, resumed
-//! sessions, HTTP/2, certificates of no trusted CA, and clients without one.
+//! sessions, HTTP/2, self-signed certificates and those of no trusted CA, and clients without one.
 
 use crate::gateway::{Gateway, Setup, minimal_configuration};
 use crate::tls_clients::TlsClients;
@@ -30,6 +30,7 @@ fn a_bound_token_is_accepted_from_the_client_with_its_certificate_and_from_nobod
     let foreign_directory = TempDir::with_prefix("bound-tokens-").expect("a temporary directory");
     let foreign = CertificateAuthority::create(foreign_directory.path());
     let untrusted = foreign.issue_to_client("d-9", "spiffe://acme/d-9", "d-9.devices.acme.com");
+    let self_signed = Certificate::self_signed("d-10", directory.path());
 
     let mut configuration = minimal_configuration();
     configuration["providers"]["okta"]["sender_constraint"] = json!({ "mtls": "if_bound" });
@@ -60,10 +61,12 @@ fn a_bound_token_is_accepted_from_the_client_with_its_certificate_and_from_nobod
         ("d-8", over_tls("d-8", MTLS).with_certificate(&other)),
         ("no certificate", over_tls("no certificate", MTLS)),
         ("untrusted", over_tls("untrusted", UNVERIFIED).with_certificate(&untrusted)),
+        ("self-signed", over_tls("self-signed", UNVERIFIED).with_certificate(&self_signed)),
         ("d-7 untrusted listener", over_tls("d-7 untrusted listener", UNVERIFIED).with_certificate(&device)),
     ]);
     let of_device = bound(&gateway, &device);
     let of_untrusted = bound(&gateway, &untrusted);
+    let of_self_signed = bound(&gateway, &self_signed);
     let unbound = gateway.alice();
     let hex = gateway.bent(json!({ "cnf": { "x5t#S256": device.sha256 } }));
     let dpop = gateway.bent(json!({ "cnf": { "jkt": device.thumbprint() } }));
@@ -99,6 +102,8 @@ fn a_bound_token_is_accepted_from_the_client_with_its_certificate_and_from_nobod
     row("plain text", gateway.port(), &of_device, "certificate_missing");
     // Only the digest counts: a certificate that no CA has signed is as good (RFC 8705 section 2.2).
     row("untrusted", clients.port("untrusted"), &of_untrusted, "authorized");
+    row("self-signed", clients.port("self-signed"), &of_self_signed, "authorized");
+    row("self-signed with another token", clients.port("self-signed"), &of_device, "certificate_mismatch");
     row("untrusted with another token", clients.port("untrusted"), &of_device, "certificate_mismatch");
     for client in ["d-7", "no certificate"] {
         row(client, clients.port(client), &unbound, "authorized");

@@ -10,6 +10,7 @@
 )]
 
 mod certificate_bound_tokens;
+mod client_certificate;
 mod clients;
 mod conditions;
 mod dpop;

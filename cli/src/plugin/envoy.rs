@@ -1,6 +1,7 @@
 //! Plugin configurations in a configuration of Envoy.
 
 pub(super) mod breakers;
+mod client_certificate;
 mod connection_manager;
 pub(super) mod fields;
 mod hosts;

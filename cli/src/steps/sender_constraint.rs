@@ -1,10 +1,14 @@
 //! The step about the sender constraint: which proof the client made, and what is wrong with it.
 
 use super::{Step, StepOutcome};
-use okta_proxy_wasm::policy::{Binding, ConstraintFault, NonceFault, ProofFault};
+use okta_proxy_wasm::policy::{Binding, CertificateSource, ConstraintFault, NonceFault, ProofFault};
 
 /// What a token is bound to, and whether the client meets it.
-pub(super) fn step(binding: &Binding, checked: Result<(), ConstraintFault>) -> Option<Step> {
+pub(super) fn step(
+    binding: &Binding,
+    certificate: Option<CertificateSource>,
+    checked: Result<(), ConstraintFault>,
+) -> Option<Step> {
     let proved = match (binding.certificate, binding.key) {
         (None, None) if checked.is_ok() => return None,
         (Some(certificate), None) => format!("the certificate {certificate}"),
@@ -14,18 +18,47 @@ pub(super) fn step(binding: &Binding, checked: Result<(), ConstraintFault>) -> O
     };
     let (outcome, message) = match checked {
         Ok(()) => {
-            (StepOutcome::Pass, format!("the token is bound to {proved}, and the client has proved that it has it"))
+            let from = certificate.map(source).unwrap_or_default();
+            (
+                StepOutcome::Pass,
+                format!("the token is bound to {proved}, and the client has proved that it has it{from}"),
+            )
         }
-        Err(fault) => (StepOutcome::Fail, format!("the token is bound to {proved}; {}", describe(fault))),
+        Err(fault) => (StepOutcome::Fail, format!("the token is bound to {proved}; {}", describe(fault, certificate))),
     };
     Some(Step::new("constraint", outcome, message))
 }
 
-pub(super) const fn describe(fault: ConstraintFault) -> &'static str {
+/// Where the certificate was found.
+fn source(certificate: CertificateSource) -> String {
+    match certificate {
+        CertificateSource::Connection => String::from("; the certificate is that of the connection"),
+        CertificateSource::Header(header) => {
+            format!("; the certificate is the one in the header `{}` of a hop (`client_certificate`)", header.name())
+        }
+    }
+}
+
+pub(super) const fn describe(fault: ConstraintFault, certificate: Option<CertificateSource>) -> &'static str {
+    match (fault, certificate) {
+        (ConstraintFault::CertificateMissing, Some(CertificateSource::Header(_))) => {
+            "the connection is that of a hop (`client_certificate`), whose header with the certificate of the client is missing"
+        }
+        (ConstraintFault::CertificateMismatch, Some(CertificateSource::Header(_))) => {
+            "the header of the hop (`client_certificate`) describes another certificate"
+        }
+        (fault, _) => describe_fault(fault),
+    }
+}
+
+const fn describe_fault(fault: ConstraintFault) -> &'static str {
     match fault {
         ConstraintFault::CertificateMissing => {
             "the client has shown no certificate: give its digest with \
              --attribute connection.sha256_peer_certificate_digest=HEX"
+        }
+        ConstraintFault::CertificateHeaderMalformed => {
+            "the header of the hop (`client_certificate`) does not describe exactly one certificate other than the hop's own"
         }
         ConstraintFault::CertificateMismatch => "the client has shown another certificate",
         ConstraintFault::SchemeNotDpop => "it came as `Bearer`, and such a token must come as `Authorization: DPoP …`",

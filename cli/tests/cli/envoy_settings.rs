@@ -473,3 +473,81 @@ fn documented_open_routes_are_warnings_and_closed_routes_have_two_paths() {
     // The rules are for both paths.
     assert!(closed.len() == 1 && closed[0].contains("one resource has two paths"), "{closed:#?}");
 }
+
+/// A bootstrap whose plugin reads the certificates of clients behind these hops.
+fn behind(hops: Value, header: &str, manager: Value, tls: Value) -> Value {
+    let mut plugin = plugin();
+    plugin["providers"]["okta"]["sender_constraint"] = json!({ "mtls": "if_bound" });
+    plugin["client_certificate"] = json!({ "header": header, "hops": hops });
+    let mut document = bootstrap(&plugin);
+    put(&mut document, MANAGER, manager);
+    let socket = json!({ "name": "tls", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": { "validation_context": tls } } });
+    put(&mut document, "/static_resources/listeners/0/filter_chains/0", json!({ "transport_socket": socket }));
+    document
+}
+
+#[test]
+fn names_of_hops_are_verified_by_the_listener() {
+    let hash = json!({ "certificate_hashes": ["0".repeat(64)] });
+    let verified = json!({ "trusted_ca": { "filename": "ca.pem" } });
+    let untrusted = json!({ "trusted_ca": { "filename": "ca.pem" }, "trust_chain_verification": "ACCEPT_UNTRUSTED" });
+    let pinned = json!({ "trust_chain_verification": 1, "verify_certificate_hash": ["00"] });
+    let context = PLACE.trim_end_matches(".filters[0].typed_config");
+    let context = format!("{context}.transport_socket.typed_config.common_tls_context.validation_context");
+    for hops in [json!({ "uri_sans": ["spiffe://acme/edge"] }), json!({ "dns_sans": ["edge"] })] {
+        let with = |tls: &Value| behind(hops.clone(), "client-cert", json!({}), tls.clone());
+        let place = format!("{context}.trust_chain_verification");
+        assert_fault(&with(&untrusted), "hop_name_not_verified", &place, &["VERIFY_TRUST_CHAIN"]);
+        for good in [&verified, &pinned] {
+            assert_eq!(warnings(&with(good)), Vec::<String>::new(), "{good}");
+        }
+    }
+    // A digest needs no verification, and another listener is no affair of this one.
+    assert_eq!(warnings(&behind(hash, "client-cert", json!({}), untrusted.clone())), Vec::<String>::new());
+    let mut two = behind(json!({ "dns_sans": ["edge"] }), "client-cert", json!({}), verified);
+    let mut other = behind(json!({ "dns_sans": ["edge"] }), "client-cert", json!({}), untrusted);
+    let other = other["static_resources"]["listeners"][0].take();
+    two["static_resources"]["listeners"].as_array_mut().unwrap().push(other);
+    assert_eq!(diagnostics(&two, "faults").len(), 1);
+}
+
+#[test]
+fn addresses_of_hops_are_those_of_connections() {
+    let with =
+        |manager: Value| behind(json!({ "insecure_addresses": ["10.0.0.7"] }), "client-cert", manager, json!({}));
+    for (manager, name) in [
+        (json!({ "xff_num_trusted_hops": 1 }), Some("xff_num_trusted_hops")),
+        (json!({ "xffNumTrustedHops": "2" }), Some("xff_num_trusted_hops")),
+        (json!({ "original_ip_detection_extensions": [{ "name": "x" }] }), Some("original_ip_detection_extensions")),
+        (json!({ "use_remote_address": false }), Some("use_remote_address")),
+        (json!({ "xff_num_trusted_hops": 0 }), None),
+    ] {
+        let found = diagnostics(&with(manager.clone()), "faults");
+        let places: Vec<bool> = found
+            .iter()
+            .map(|(code, text)| {
+                let place = format!("{PLACE}.{}: ", name.unwrap_or_default());
+                code == "hop_address_from_header" && text.starts_with(&place)
+            })
+            .collect();
+        assert_eq!(places, vec![true; usize::from(name.is_some())], "{manager}: {found:?}");
+    }
+}
+
+#[test]
+fn the_header_of_a_hop_reaches_the_filter() {
+    let hash = json!({ "certificate_hashes": ["0".repeat(64)] });
+    let with = |header: &str, details: Value| {
+        behind(hash.clone(), header, json!({ "forward_client_cert_details": details }), json!({}))
+    };
+    for details in ["FORWARD_ONLY", "ALWAYS_FORWARD_ONLY"] {
+        assert_eq!(warnings(&with("x-forwarded-client-cert", json!(details))), Vec::<String>::new(), "{details}");
+    }
+    for details in [Value::Null, json!("SANITIZE"), json!("SANITIZE_SET"), json!("APPEND_FORWARD"), json!(0)] {
+        let place = format!("{PLACE}.forward_client_cert_details");
+        assert_warns(&with("x-forwarded-client-cert", details), &place, &["FORWARD_ONLY"]);
+    }
+    assert_eq!(warnings(&with("client-cert", Value::Null)), Vec::<String>::new());
+}

@@ -231,6 +231,50 @@ fn attributes_of_a_condition_are_given_by_name() {
     assert_eq!(outside.json()["verdict"], "deny", "{}", outside.transcript());
 }
 
+#[test]
+fn certificate_of_a_bound_token_is_explained_with_its_source() {
+    const HOP: &str = "5d95c3876576b207c0c104e82a4fa5a2573b365e0ed565ee6de6022c03027ad4";
+    /// SHA-256 of nothing, in both spellings.
+    const CLIENT: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    const THUMBPRINT: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+    let issuer = Issuer::new();
+    let mut configuration: Value =
+        serde_json::from_str(&fs::read_to_string(crate::tool::root().join(CONFIG)).unwrap()).unwrap();
+    for provider in configuration["providers"].as_object_mut().unwrap().values_mut() {
+        provider["sender_constraint"] = json!({ "mtls": "if_bound" });
+    }
+    configuration["client_certificate"] =
+        json!({ "header": "x-forwarded-client-cert", "hops": { "certificate_hashes": [HOP] } });
+    configuration["rules"] = json!([]);
+    configuration["default_rule"] = json!({ "access": "token" });
+    let config = issuer.file("plugin.json", &configuration.to_string());
+    let token = issuer.token(json!({ "cnf": { "x5t#S256": THUMBPRINT } }));
+    let constraint = |digest: &str, header: Option<&str>| {
+        let attribute = format!("connection.sha256_peer_certificate_digest={digest}");
+        let header = header.map(|value| format!("x-forwarded-client-cert: {value}"));
+        let more = header.iter().flat_map(|header| ["--header", header.as_str()]);
+        let arguments = ["--format", "json", "--request", "GET /orders/1", "--attribute", &attribute];
+        let run = issuer.explain(&config, &token, &arguments.into_iter().chain(more).collect::<Vec<_>>());
+        let steps = run.json()["steps"].as_array().unwrap().clone();
+        let step =
+            steps.iter().find(|step| step["step"] == "constraint").unwrap_or_else(|| panic!("{}", run.transcript()));
+        (step["outcome"].as_str().unwrap().to_owned(), step["message"].as_str().unwrap().to_owned())
+    };
+    let (of_client, of_other) = (format!("Hash={CLIENT}"), format!("Hash={}", "0".repeat(64)));
+    for (digest, header, outcome, said) in [
+        (HOP, Some(&*of_client), "pass", "in the header `x-forwarded-client-cert` of a hop"),
+        (CLIENT, Some(&*of_other), "pass", "the certificate is that of the connection"),
+        (HOP, Some(&*of_other), "fail", "the header of the hop (`client_certificate`) describes another certificate"),
+        (HOP, None, "fail", "is missing"),
+        (HOP, Some("Hash=00"), "fail", "does not describe exactly one certificate"),
+        (&"0".repeat(64), Some(&*of_client), "fail", "the client has shown another certificate"),
+    ] {
+        let (found, message) = constraint(digest, header);
+        assert!(found == outcome && message.contains(said), "{digest} {header:?}: {found} {message}");
+        assert!(!message.contains(CLIENT) && !message.contains("Hash="), "{message}");
+    }
+}
+
 /// Responds to every request with this body, made for its port, until the test ends.
 fn serve(body: impl FnOnce(u16) -> String) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

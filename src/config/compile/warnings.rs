@@ -145,6 +145,12 @@ pub(super) const INSECURE_EXACT_NAMES: SettingWarning = warning(
     "Remove this setting unless the backend compares these names exactly.",
 );
 
+pub(super) const INSECURE_HOP_ADDRESSES: SettingWarning = warning(
+    WarningCode::InsecureSetting,
+    "insecure_addresses recognizes hops by their address: whatever runs there, and with some settings of the listener every client, can claim any client certificate.",
+    "Have the hops show a certificate, and write `certificate_hashes`, `uri_sans` or `dns_sans` instead.",
+);
+
 pub(super) const INSECURE_TARGET_HEADER: SettingWarning = warning(
     WarningCode::InsecureSetting,
     "insecure_keep_target_headers keeps this header: the backend may serve another host, path, method or client address than the one that the rules decided for.",

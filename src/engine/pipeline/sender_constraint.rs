@@ -21,7 +21,9 @@ pub(super) fn check(
     let checked = check_binding(request, token, resources);
     let binding = *token.token.binding();
     if !binding.is_none() || checked.is_err() {
-        request.context.trace.record(|| TraceEvent::SenderConstraint { binding, checked });
+        let source = || resources.policy.certificate_source(&request.context.attributes);
+        let certificate = binding.certificate.map(|_| source());
+        request.context.trace.record(|| TraceEvent::SenderConstraint { binding, certificate, checked });
     }
     checked
 }
@@ -32,7 +34,10 @@ fn check_binding(
     resources: &mut Resources<'_>,
 ) -> Result<(), ConstraintFault> {
     let binding = token.token.binding();
-    binding.check_certificate(&request.context.attributes)?;
+    if binding.certificate.is_some() {
+        let shown = resources.policy.client_certificate(&request.context.head, &request.context.attributes)?;
+        binding.check_certificate(shown)?;
+    }
     let is_dpop = request.context.source == Some(CredentialLocation::DpopHeader);
     match (binding.key, is_dpop) {
         (None, false) => Ok(()),

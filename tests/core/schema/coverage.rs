@@ -26,6 +26,7 @@ const BEYOND_A_SCHEMA: [(&str, &[&str]); 8] = [
             "compares different types",
             "unusable regular expression",
             "neither an IP address",
+            "an address or a range without host bits",
             "unknown time zone",
             "header names are written",
             "not a CEL expression",

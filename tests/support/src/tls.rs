@@ -44,6 +44,33 @@ impl Certificate {
         let digest: Vec<u8> = self.sha256.as_bytes().chunks(2).map(byte).collect();
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest)
     }
+
+    /// The certificate as `Client-Cert` has it (RFC 9440): a byte sequence with its DER form.
+    pub fn client_cert(&self) -> String {
+        let der = CertificateDer::from_pem_file(&self.certificate).expect("a certificate");
+        format!(":{}:", base64::engine::general_purpose::STANDARD.encode(der))
+    }
+
+    /// Makes a certificate that its own key signed, for the client `CN=<common_name>`.
+    pub fn self_signed(common_name: &str, directory: &Path) -> Self {
+        let key = KeyPair::generate().expect("a client key");
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        let certificate = params.self_signed(&key).expect("a certificate");
+        Self::write("self-signed.client", &certificate, &key, directory)
+    }
+
+    fn write(name: &str, certificate: &rcgen::Certificate, key: &KeyPair, directory: &Path) -> Self {
+        let files = Self {
+            certificate: directory.join(format!("{name}.pem")),
+            private_key: directory.join(format!("{name}.key.pem")),
+            sha256: digest(&SHA256, certificate.der()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
+        };
+        fs::write(&files.certificate, certificate.pem()).expect("the certificate is written");
+        fs::write(&files.private_key, key.serialize_pem()).expect("the key is written");
+        files
+    }
 }
 
 impl CertificateAuthority {
@@ -77,7 +104,8 @@ impl CertificateAuthority {
         self.write(&name.replace(['/', ':'], "_"), &certificate, &key)
     }
 
-    /// Issues a certificate to the client `O=ACME, CN=<common_name>`, also known by a URI and a DNS name.
+    /// Issues a certificate to the client `O=ACME, CN=<common_name>`, also known by a URI and a DNS name. The common name is
+    /// part of the names of its files.
     pub fn issue_to_client(&self, common_name: &str, uri: &str, dns_name: &str) -> Certificate {
         let key = KeyPair::generate().expect("a client key");
         let mut params = CertificateParams::default();
@@ -91,14 +119,7 @@ impl CertificateAuthority {
     }
 
     fn write(&self, name: &str, certificate: &rcgen::Certificate, key: &KeyPair) -> Certificate {
-        let files = Certificate {
-            certificate: self.directory.join(format!("{name}.pem")),
-            private_key: self.directory.join(format!("{name}.key.pem")),
-            sha256: digest(&SHA256, certificate.der()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
-        };
-        fs::write(&files.certificate, certificate.pem()).expect("the certificate is written");
-        fs::write(&files.private_key, key.serialize_pem()).expect("the key is written");
-        files
+        Certificate::write(name, certificate, key, &self.directory)
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::fields::{field, is_one_of, is_true, is_type, list, string};
 use super::rules::RuleSet;
-use super::{filter_config, hosts, routes};
+use super::{client_certificate, filter_config, hosts, routes};
 use crate::plugin::diagnostic::{HostCode, HostDiagnostic};
 use crate::plugin::visit;
 
@@ -21,13 +21,19 @@ const TARGET_REWRITE_FILTERS: [&str; 2] = [".filters.http.grpc_json_transcoder."
 pub(in crate::plugin) struct ConnectionManager<'a> {
     location: String,
     written: &'a Value,
+    /// The setting by which its listener accepts client certificates of anybody.
+    certificates_of_anybody: Option<String>,
 }
 
 pub(in crate::plugin) fn connection_managers(document: &Value) -> Vec<ConnectionManager<'_>> {
+    let chains = client_certificate::chains_for_anybody(document);
     let mut found = Vec::new();
     visit(document, "$", &mut |at, value| {
         if is_type(value, MANAGER) {
-            found.push(ConnectionManager { location: at.to_owned(), written: value });
+            let is_around = |chain: &str| at.strip_prefix(chain).is_some_and(|rest| rest.starts_with(".filters["));
+            let certificates_of_anybody =
+                chains.iter().find(|(chain, _)| is_around(chain)).map(|(_, setting)| setting.clone());
+            found.push(ConnectionManager { location: at.to_owned(), written: value, certificates_of_anybody });
         }
     });
     found
@@ -66,6 +72,8 @@ impl ConnectionManager<'_> {
             warnings.extend(self.filters(at, &rules));
         }
         warnings.extend(self.upgrades());
+        let anybody = self.certificates_of_anybody.as_deref();
+        warnings.extend(client_certificate::diagnostics(self.written, &self.location, anybody, document));
         warnings.extend(hosts::warnings(&self.location, self.written, &rules));
         let name = self.filter_at(at).and_then(|(_, filter)| string(filter, "name"));
         warnings.extend(routes::warnings(&self.location, self.written, name, &rules));

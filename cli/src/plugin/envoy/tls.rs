@@ -36,6 +36,14 @@ pub(in crate::plugin) fn faults(cluster: &Value, at: &str, host: &str) -> Vec<Ho
     contexts.iter().flat_map(|(at, context)| context_faults(context, at, host, &by_authority)).collect()
 }
 
+/// The path of the setting by which a listener with this TLS context accepts client certificates that it cannot verify.
+pub(super) fn accepted_from_anybody(context: &Value, at: &str) -> Option<String> {
+    field(context, "common_tls_context")?;
+    let validation = Validation::of(context, at);
+    let accepts_all = validation.accepts_all() && !validation.is_special();
+    accepts_all.then(|| format!("{}.trust_chain_verification", validation.path))
+}
+
 /// Names that Envoy takes from the host of the call.
 struct AutomaticNames {
     sni: bool,
@@ -164,12 +172,15 @@ impl<'a> Validation<'a> {
             .any(|name| self.has(name))
     }
 
-    fn verifies(&self) -> bool {
+    fn accepts_all(&self) -> bool {
         let accepts_all = |context: &&Value| is_one_of(context, "trust_chain_verification", &[("ACCEPT_UNTRUSTED", 1)]);
-        let accepts_all = self.contexts.iter().any(accepts_all);
+        self.contexts.iter().any(accepts_all)
+    }
+
+    fn verifies(&self) -> bool {
         let has_authority =
             ["trusted_ca", "ca_certificate_provider_instance", "system_root_certs"].iter().any(|name| self.has(name));
-        self.is_special() || !accepts_all && (has_authority || self.is_dynamic)
+        self.is_special() || !self.accepts_all() && (has_authority || self.is_dynamic)
     }
 
     fn matchers(&self) -> Vec<&'a Value> {
