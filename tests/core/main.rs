@@ -49,6 +49,7 @@ mod key_sharing_model;
 #[path = "../pages/mod.rs"]
 mod pages;
 mod pending_requests;
+mod proof_requirement;
 #[path = "../random/mod.rs"]
 mod random;
 mod responses;
