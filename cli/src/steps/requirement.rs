@@ -4,7 +4,8 @@ use okta_proxy_wasm::cel::EvaluationError;
 use okta_proxy_wasm::jose::Claim;
 use okta_proxy_wasm::policy::requirement::{ClaimTest, ClaimValue, Expected, Indeterminate, Term, Verdict};
 use okta_proxy_wasm::policy::{
-    AuthorizationRequest, BindingKind, ProofKind, Requirement, RequirementContext, Rules, ValidatedToken,
+    AuthorizationRequest, BindingKind, ConstraintModes, ProofKind, Requirement, RequirementContext, Rules,
+    ValidatedToken,
 };
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::Value;
@@ -195,12 +196,7 @@ fn help(term: &Term, token: &ValidatedToken, issuer: &Issuer) -> Option<String> 
         Term::Claim(ClaimTest { path, expected: Expected::OneOf(_) | Expected::AllOf(_) | Expected::Presence }) => {
             matches!(claims.find(path), Claim::Absent).then(|| add.to_owned())
         }
-        Term::Proof(kind) if token.constraint_modes().accept(*kind) => Some(String::from(match kind {
-            ProofKind::Dpop => "the client can request a token that is bound to its DPoP key",
-            ProofKind::Mtls => "the client can request a token that is bound to its certificate",
-            ProofKind::Any => "the client can request a token that is bound to its certificate or DPoP key",
-        })),
-        Term::Proof(_) => Some(String::from("the provider's `sender_constraint` rejects such tokens")),
+        Term::Proof(kind) => Some(proof_help(*kind, token.constraint_modes())),
         Term::Authentication(values) => {
             let first = values.first()?;
             Some(format!("the client can ask for a sign-in with acr_values={}", plain(first)))
@@ -222,6 +218,17 @@ fn help(term: &Term, token: &ValidatedToken, issuer: &Issuer) -> Option<String> 
             None
         }
     }
+}
+
+fn proof_help(kind: ProofKind, modes: ConstraintModes) -> String {
+    let is_help = |one: ProofKind| modes.accept(one) && [one, ProofKind::Any].contains(&kind);
+    let binding = match (is_help(ProofKind::Mtls), is_help(ProofKind::Dpop)) {
+        (true, true) => "its certificate or its DPoP key",
+        (true, false) => "its certificate",
+        (false, true) => "its DPoP key",
+        (false, false) => return String::from("the provider's `sender_constraint` accepts no such tokens"),
+    };
+    format!("the client can request a token that is bound to {binding}")
 }
 
 const fn condition_error(error: EvaluationError) -> &'static str {

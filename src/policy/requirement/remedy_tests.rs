@@ -246,9 +246,10 @@ fn proof_that_the_provider_rejects_has_no_remedy_and_its_alternative_is_skipped(
             "{kind:?}"
         );
         let or_strong = one(Term::AnyOf(vec![one(Term::Proof(kind)), one(acr(&["phr"]))]));
-        let expected = match remedy {
-            Remedy::None => (UnmetReason::AuthenticationTooWeak, step_up(&["phr"], None, &[])),
-            bound => (UnmetReason::ProofRequired, bound),
+        let expected = if remedy == Remedy::None {
+            (UnmetReason::AuthenticationTooWeak, step_up(&["phr"], None, &[]))
+        } else {
+            (UnmetReason::ProofRequired, remedy)
         };
         assert_eq!(unmet_by(&or_strong, &unbound), expected, "{kind:?}");
     }
