@@ -356,6 +356,11 @@ mod tests {
         assert_eq!(compare(scopes(&["a"]), json!({ "access": "deny" })), Some(Change::Stricter));
         let groups = |groups: &[&str]| require(json!({ "groups": groups }));
         assert_eq!(compare(groups(&["a"]), groups(&["a", "b"])), Some(Change::Weaker));
+        let proof = |kind: &str| require(json!({ "proof": kind }));
+        assert_eq!(compare(proof("dpop"), proof("any")), Some(Change::Weaker));
+        assert_eq!(compare(proof("any"), proof("mtls")), Some(Change::Stricter));
+        assert_eq!(compare(proof("mtls"), proof("dpop")), Some(Change::Different));
+        assert_eq!(compare(proof("any"), json!({})), Some(Change::Weaker));
         let age = |age: &str| require(json!({ "max_age": age }));
         assert_eq!(compare(age("15m"), age("5m")), Some(Change::Stricter));
         let reported = json!({ "require": { "scopes": ["a"] }, "report_only": true });

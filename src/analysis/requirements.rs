@@ -6,7 +6,7 @@ use crate::analysis::report::Report;
 use crate::analysis::warning::WarningCode;
 use crate::cel::{Outcome, Program, ProviderFacts};
 use crate::policy::requirement::{ClaimTest, ClaimValue, Expected, Term, acr};
-use crate::policy::{Access, Audiences, Provider, Requirement, Rule, RuleId};
+use crate::policy::{Access, Audiences, ProofKind, Provider, Requirement, Rule, RuleId};
 
 /// Claims with one value: registered (RFC 7519, OpenID Connect) or of the client.
 const SINGLE_CLAIMS: [&str; 5] = ["iss", "sub", "jti", "azp", "client_id"];
@@ -138,6 +138,23 @@ fn term_obstacle(term: &Term, provider: Option<&Provider>) -> Option<Obstacle> {
             }
             first
         }
+        Term::Proof(kind) => {
+            let modes = provider?.sender_constraint.modes();
+            (!modes.accept(*kind)).then_some(match kind {
+                ProofKind::Dpop => (
+                    "No token meets `proof`: tokens that are bound to a key are rejected.",
+                    "Set `sender_constraint.dpop` of the provider to \"if_bound\" or \"required\".",
+                ),
+                ProofKind::Mtls => (
+                    "No token meets `proof`: tokens that are bound to a client certificate are rejected.",
+                    "Set `sender_constraint.mtls` of the provider to \"if_bound\" or \"required\".",
+                ),
+                ProofKind::Any => (
+                    "No token meets `proof`: bound tokens are rejected.",
+                    "Set `sender_constraint.dpop` or `sender_constraint.mtls` of the provider to \"if_bound\" or \"required\".",
+                ),
+            })
+        }
         Term::Groups(_) | Term::MaxAge(_) | Term::Scopes(_) | Term::AnyScope(_) => None,
     }
 }
@@ -148,6 +165,7 @@ fn can_fail(requirement: &Requirement, provider: Option<&Provider>) -> bool {
         Term::Condition(program) => outcome(program, provider).can_be_false,
         Term::Not(inner) => obstacle(inner, provider).is_none(),
         Term::AnyOf(alternatives) => alternatives.iter().all(|alternative| can_fail(alternative, provider)),
+        Term::Proof(kind) => provider.is_none_or(|provider| !provider.sender_constraint.modes().require(*kind)),
         Term::Audiences(_)
         | Term::Clients(_)
         | Term::Groups(_)

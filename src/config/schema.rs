@@ -82,8 +82,8 @@ document! {
         request_headers_to_remove: Vec<String>,
         /// What other filters and the access log read from Envoy's filter state: of the decision
         /// (`decision`, `reason`, `rule`, `would_deny`, `provider`, `issuer`, `required_scopes`, `source`, `proof`,
-        /// `introspection`), of a verified token (`subject`, `client`, `token_id`, `scopes`, `acr`) and of claims of
-        /// your choice: as in the audit record, where `token_id` is `jti`. `decision` is always set. Envoy only. Default:
+        /// `introspection`), of a verified token (`subject`, `client`, `token_id`, `scopes`, `acr`, `sender_constraint`,
+        /// `jkt`, `x5t_s256`) and of claims of your choice: as in the audit record, where `token_id` is `jti`. `decision` is always set. Envoy only. Default:
         /// none.
         filter_state: Vec<FilterStateDocument>,
         /// Clears Envoy's route cache for allowed requests, for routes that match on `filter_state`. A change of headers does so by

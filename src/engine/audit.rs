@@ -16,7 +16,8 @@ use crate::http::RequestHead;
 use crate::introspection::Freshness;
 use crate::jose::Claim;
 use crate::policy::{
-    AuditTrail, CredentialLocation, Logged, Provider, Requirement, Rule, SampleRate, UnmetReason, ValidatedToken,
+    AuditTrail, BindingKind, CredentialLocation, Logged, Provider, Requirement, Rule, SampleRate, UnmetReason,
+    ValidatedToken,
 };
 
 /// The version of the record's schema.
@@ -141,6 +142,12 @@ struct Line<'a> {
     required_scopes: Vec<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     acr: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender_constraint: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jkt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    x5t_s256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -271,6 +278,25 @@ impl AuditRecord {
         self.source.map(CredentialLocation::name)
     }
 
+    /// What the authenticated token is bound to: `dpop`, `mtls` or `dpop_mtls`. The client has proved to have it.
+    pub fn sender_constraint(&self) -> Option<&'static str> {
+        self.token().and_then(|token| token.binding().kind()).map(BindingKind::name)
+    }
+
+    /// The same for metrics: `none` without a binding, where tokens of the provider may be bound.
+    pub fn counted_constraint(&self) -> Option<&'static str> {
+        let counted = self.token().filter(|token| token.constraint_modes().accept_some());
+        counted.map(|token| token.binding().kind().map_or("none", BindingKind::name))
+    }
+
+    /// The authenticated token.
+    fn token(&self) -> Option<&ValidatedToken> {
+        match &self.outcome {
+            Outcome::Allowed(token) | Outcome::Reported(token, _) | Outcome::Unmet(token, _) => Some(token),
+            Outcome::AllowedWithoutToken(_) | Outcome::Denied(_) => None,
+        }
+    }
+
     /// What the token was authenticated by: `verified`, `cached` or `introspected`.
     pub fn proof(&self) -> Option<&'static str> {
         self.verification.map(|evidence| match evidence.proof {
@@ -300,10 +326,8 @@ impl AuditRecord {
 
     /// The record as one line of JSON.
     pub fn to_json(&self) -> String {
-        let token = match &self.outcome {
-            Outcome::Allowed(token) | Outcome::Reported(token, _) | Outcome::Unmet(token, _) => Some(token.as_ref()),
-            Outcome::AllowedWithoutToken(_) | Outcome::Denied(_) => None,
-        };
+        let token = self.token();
+        let binding = token.map(|token| *token.binding()).unwrap_or_default();
         let line = Line {
             schema: SCHEMA,
             decision: self.verdict(),
@@ -325,6 +349,9 @@ impl AuditRecord {
                 .unwrap_or_default(),
             required_scopes: bounded_list(self.required_scopes().into_iter(), MAX_REQUIRED_SCOPES_BYTES),
             acr: token.and_then(|token| claim(token, "acr")).map(bounded),
+            sender_constraint: self.sender_constraint(),
+            jkt: binding.key.as_ref().map(ToString::to_string),
+            x5t_s256: binding.certificate.as_ref().map(ToString::to_string),
             source: self.source(),
             proof: self.proof(),
             introspection: self.introspection(),

@@ -31,6 +31,7 @@ impl FilterStateValues {
             DecisionPart::RequiredScopes => {
                 Some(audit.required_scopes().join(" ").into()).filter(|scopes: &Cow<'_, str>| !scopes.is_empty())
             }
+            DecisionPart::SenderConstraint => audit.sender_constraint().map(Cow::from),
             DecisionPart::Source => audit.source().map(Cow::from),
             DecisionPart::Proof => audit.proof().map(Cow::from),
             DecisionPart::Introspection => audit.introspection().map(Cow::from),

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::engine::deny_reason::DenyReason;
 use crate::http::{HeaderName, HeaderValue, LocalResponse, RequestHead};
 use crate::policy::{
-    ConstraintFault, Cors, CredentialLocation, Policy, ProofFault, Provider, Remedy, ResponseClass, Rule,
+    ConstraintFault, Cors, CredentialLocation, Policy, ProofFault, ProofKind, Provider, Remedy, ResponseClass, Rule,
     ValidatedToken,
 };
 use crate::unix_time::UnixTime;
@@ -26,6 +26,8 @@ enum Message<'a> {
     NoCredential,
     /// 401 `invalid_token`.
     InvalidToken,
+    /// 401 `invalid_token`: a token that is bound to the client would help.
+    BoundTokenRequired(ProofKind),
     /// 401 `insufficient_user_authentication` (RFC 9470 section 3).
     StepUpRequired { acr_values: &'a [&'a str], max_age: Option<Duration>, scopes: &'a [&'a str] },
     /// 401 `invalid_dpop_proof` (RFC 9449 section 7.1).
@@ -158,6 +160,7 @@ impl<'a> Message<'a> {
             | DenyReason::IdentityNumberInexact
             | DenyReason::Unmet(_) => match &refusal.remedy {
                 Remedy::None => Self::Forbidden,
+                Remedy::BoundToken(kind) => Self::BoundTokenRequired(*kind),
                 Remedy::Scopes(scopes) => Self::ScopeMissing(scopes),
                 Remedy::Authentication { acr_values, max_age, scopes } => {
                     Self::StepUpRequired { acr_values, max_age: *max_age, scopes }
@@ -177,6 +180,7 @@ impl<'a> Message<'a> {
         match self {
             Self::NoCredential
             | Self::InvalidToken
+            | Self::BoundTokenRequired(_)
             | Self::InvalidProof
             | Self::NonceRequired
             | Self::StepUpRequired { .. } => ResponseClass::Unauthorized,
@@ -190,7 +194,7 @@ impl<'a> Message<'a> {
     const fn error(&self) -> &'static str {
         match self {
             Self::NoCredential => "unauthorized",
-            Self::InvalidToken => "invalid_token",
+            Self::InvalidToken | Self::BoundTokenRequired(_) => "invalid_token",
             Self::InvalidProof => "invalid_dpop_proof",
             Self::NonceRequired => "use_dpop_nonce",
             Self::StepUpRequired { .. } => "insufficient_user_authentication",
@@ -205,6 +209,13 @@ impl<'a> Message<'a> {
         match self {
             Self::NoCredential => "An access token is needed.",
             Self::InvalidToken => "The access token is not valid.",
+            Self::BoundTokenRequired(ProofKind::Dpop) => "An access token that is bound to a DPoP key is needed.",
+            Self::BoundTokenRequired(ProofKind::Mtls) => {
+                "An access token that is bound to a client certificate is needed."
+            }
+            Self::BoundTokenRequired(ProofKind::Any) => {
+                "An access token that is bound to a client certificate or a DPoP key is needed."
+            }
             Self::InvalidProof => "The DPoP proof is not valid.",
             Self::NonceRequired => "The DPoP proof needs the nonce of this response.",
             Self::StepUpRequired { .. } => "A stronger or more recent authentication is needed.",

@@ -1,8 +1,8 @@
 //! Metrics in the host. On Envoy alone: the SDK panics when the definition of a metric fails, and returns errors of
 //! increments and records.
 //!
-//! The first decision of a kind defines the host's metric and caches its id; further ones cost two increments and format no
-//! name. A VM defines each metric once, for all its configurations: a host keeps a definition as long as the VM runs.
+//! The first decision of a kind defines the host's metric and caches its id; further ones cost two to four increments and format
+//! no name. A VM defines each metric once, for all its configurations: a host keeps a definition as long as the VM runs.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -41,6 +41,7 @@ struct Decided {
     provider: Option<Rc<str>>,
     reason: &'static str,
     would_deny: Option<&'static str>,
+    constraint: Option<&'static str>,
 }
 
 /// The ids of the counters of a decision.
@@ -49,6 +50,7 @@ struct CounterIds {
     of_rule: u32,
     of_provider: Option<u32>,
     on_trial: Option<u32>,
+    of_constraint: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +94,13 @@ impl Metrics {
         if !self.are_counted.get() {
             return;
         }
-        let decided = Decided { rule: audit.rule().cloned(), provider: audit.provider().cloned(), reason, would_deny };
+        let decided = Decided {
+            rule: audit.rule().cloned(),
+            provider: audit.provider().cloned(),
+            reason,
+            would_deny,
+            constraint: audit.counted_constraint(),
+        };
         let known = self.decisions.borrow().get(&decided).copied();
         self.off_on_error(|| {
             let numbers = match known {
@@ -103,7 +111,7 @@ impl Metrics {
                     numbers
                 }
             };
-            let all = [Some(numbers.of_rule), numbers.of_provider, numbers.on_trial];
+            let all = [Some(numbers.of_rule), numbers.of_provider, numbers.on_trial, numbers.of_constraint];
             all.into_iter().flatten().try_for_each(|number| hostcalls::increment_metric(number, 1))
         });
     }
@@ -209,7 +217,12 @@ impl Decided {
         let of_provider = provider
             .map(|provider| define(&telemetry::PROVIDER_DECISIONS, &[verdict, self.reason, provider]))
             .transpose()?;
-        Ok(CounterIds { of_rule: define(&telemetry::DECISIONS, &[verdict, self.reason, rule])?, of_provider, on_trial })
+        let of_constraint = provider
+            .zip(self.constraint)
+            .map(|(provider, constraint)| define(&telemetry::SENDER_CONSTRAINTS, &[verdict, constraint, provider]))
+            .transpose()?;
+        let of_rule = define(&telemetry::DECISIONS, &[verdict, self.reason, rule])?;
+        Ok(CounterIds { of_rule, of_provider, on_trial, of_constraint })
     }
 }
 

@@ -62,6 +62,8 @@ pub enum DecisionPart {
     WouldDeny,
     /// The scopes that the rule requires.
     RequiredScopes,
+    /// What the authenticated token is bound to.
+    SenderConstraint,
     /// The location of the token.
     Source,
     /// How the token was verified.

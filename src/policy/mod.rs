@@ -63,7 +63,9 @@ pub use route::{
     RouteIndex, RoutePart, Router, WorkLimit,
 };
 pub use rule::{Access, AnonymousAccess, AuthorizationRequest, Rule, RuleFault, RuleId, Rules};
-pub use sender_constraint::{Binding, ConstraintFault, ConstraintMode, SenderConstraint};
+pub use sender_constraint::{
+    Binding, BindingKind, ConstraintFault, ConstraintMode, ConstraintModes, ProofKind, SenderConstraint,
+};
 pub use target_headers::{TargetHeader, TargetHeaders};
 pub use token_source::{CredentialLocation, TokenSource, UnremovableCredential};
 pub use validate::{ClaimFault, ValidatedToken, check_introspected_kind, is_named_dpop};

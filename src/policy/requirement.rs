@@ -11,7 +11,8 @@
 //! token that the client can request would be accepted. If another term also fails (a group, a client, a claim), a new
 //! sign-in would not help, and that reason is given instead. Of several reasons the first counts, in the order of
 //! [`Term`]. If both the authentication and the scopes are insufficient, one challenge for a stronger authentication
-//! names both. (A rule that excludes by `not` the very scope that it requires elsewhere is not considered.)
+//! names both. A missing proof comes before these: the client requests a bound token, and learns
+//! with it what else it needs. (A rule that excludes by `not` the very scope that it requires elsewhere is not considered.)
 
 pub mod acr;
 mod claim_test;
@@ -24,6 +25,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::sender_constraint::ProofKind;
 use super::validate::ValidatedToken;
 use crate::cel::{Activation, Attribute, Program};
 use crate::jose::Claim;
@@ -70,6 +72,9 @@ pub enum Term {
     Methods(BTreeSet<String>),
     /// The inner requirement is certainly not met.
     Not(Requirement),
+    /// The client has proved that it has what the token is bound to. The engine checks the constraint of every bound token
+    /// before it evaluates the rule.
+    Proof(ProofKind),
     /// The authentication satisfies one of these classes ([`acr`]). A token without `acr` is indeterminate.
     Authentication(Vec<String>),
     /// The user was authenticated at most this long ago.
@@ -142,11 +147,12 @@ impl Term {
             Self::Condition(_) => 4,
             Self::Methods(_) => 5,
             Self::Not(_) => 6,
-            Self::Authentication(_) => 7,
-            Self::MaxAge(_) => 8,
-            Self::Scopes(_) => 9,
-            Self::AnyScope(_) => 10,
-            Self::AnyOf(_) => 11,
+            Self::Proof(_) => 7,
+            Self::Authentication(_) => 8,
+            Self::MaxAge(_) => 9,
+            Self::Scopes(_) => 10,
+            Self::AnyScope(_) => 11,
+            Self::AnyOf(_) => 12,
         }
     }
 
@@ -160,6 +166,7 @@ impl Term {
             | Self::Claim(_)
             | Self::Condition(_)
             | Self::Methods(_)
+            | Self::Proof(_)
             | Self::Authentication(_)
             | Self::MaxAge(_)
             | Self::Scopes(_)
@@ -200,6 +207,7 @@ impl Term {
             | Self::Groups(_)
             | Self::Claim(_)
             | Self::Methods(_)
+            | Self::Proof(_)
             | Self::Authentication(_)
             | Self::MaxAge(_)
             | Self::Scopes(_)
@@ -222,6 +230,7 @@ impl Term {
             Self::Methods(names) => claim_verdict(token.claims().strings("amr"), |found| {
                 names.iter().all(|name| found.contains(&name.as_str()))
             }),
+            Self::Proof(kind) => Verdict::of(token.binding().proves(*kind)),
             Self::Authentication(required) => claim_verdict(token.claims().string("acr"), |presented| {
                 required.iter().any(|required| acr::satisfies(presented, required))
             }),

@@ -42,6 +42,32 @@ pub struct Binding {
     pub key: Option<Thumbprint>,
 }
 
+/// What the client must have proved to possess, where a rule requires a proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProofKind {
+    /// The key of the token, by a DPoP proof.
+    Dpop,
+    /// The private key of the token's certificate, by mutual TLS.
+    Mtls,
+    /// One of these.
+    Any,
+}
+
+/// What a bound token is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindingKind {
+    Dpop,
+    Mtls,
+    DpopMtls,
+}
+
+/// Whether tokens of a provider may, or must, be bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConstraintModes {
+    pub dpop: ConstraintMode,
+    pub mtls: ConstraintMode,
+}
+
 /// Why the client does not meet the constraint of its token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConstraintFault {
@@ -87,6 +113,57 @@ impl SenderConstraint {
             Some(Dpop { is_required: true, .. }) => ConstraintMode::Required,
         }
     }
+
+    pub const fn modes(&self) -> ConstraintModes {
+        ConstraintModes { dpop: self.dpop_mode(), mtls: self.mtls }
+    }
+}
+
+impl ProofKind {
+    /// The value of `proof` in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dpop => "dpop",
+            Self::Mtls => "mtls",
+            Self::Any => "any",
+        }
+    }
+
+    const fn is_among(self, has_key: bool, has_certificate: bool) -> bool {
+        match self {
+            Self::Dpop => has_key,
+            Self::Mtls => has_certificate,
+            Self::Any => has_key || has_certificate,
+        }
+    }
+}
+
+impl BindingKind {
+    /// The stable name, for logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dpop => "dpop",
+            Self::Mtls => "mtls",
+            Self::DpopMtls => "dpop_mtls",
+        }
+    }
+}
+
+impl ConstraintModes {
+    /// Whether a token may be bound in any way.
+    pub fn accept_some(self) -> bool {
+        self.accept(ProofKind::Any)
+    }
+
+    /// Whether a token may be one for which the client proves this.
+    pub fn accept(self, kind: ProofKind) -> bool {
+        kind.is_among(self.dpop != ConstraintMode::Off, self.mtls != ConstraintMode::Off)
+    }
+
+    /// Whether the client proves this for every accepted token.
+    pub fn require(self, kind: ProofKind) -> bool {
+        kind.is_among(self.dpop == ConstraintMode::Required, self.mtls == ConstraintMode::Required)
+    }
 }
 
 impl Binding {
@@ -119,9 +196,19 @@ impl Binding {
         Ok(binding)
     }
 
-    /// Whether it is bound to nothing.
-    pub const fn is_none(&self) -> bool {
-        self.certificate.is_none() && self.key.is_none()
+    /// What it binds to; `None` if to nothing.
+    pub const fn kind(&self) -> Option<BindingKind> {
+        match (self.key, self.certificate) {
+            (None, None) => None,
+            (Some(_), None) => Some(BindingKind::Dpop),
+            (None, Some(_)) => Some(BindingKind::Mtls),
+            (Some(_), Some(_)) => Some(BindingKind::DpopMtls),
+        }
+    }
+
+    /// Whether a client that meets the constraint has proved this.
+    pub const fn proves(&self, kind: ProofKind) -> bool {
+        kind.is_among(self.key.is_some(), self.certificate.is_some())
     }
 
     /// Whether the certificate that the client has shown is the one that the token is bound to.

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::jose::{ActiveToken, Claim, Claims, SignedPayload, VerifiedToken};
 use crate::policy::provider::{Audiences, Provider};
-use crate::policy::sender_constraint::{Binding, BindingFault};
+use crate::policy::sender_constraint::{Binding, BindingFault, ConstraintModes};
 use crate::policy::token_kind::{self, Kind, Nonce};
 use crate::unix_time::UnixTime;
 
@@ -27,6 +27,7 @@ pub struct ValidatedToken {
     groups_claim: Rc<[String]>,
     validity: Validity,
     binding: Binding,
+    constraint_modes: ConstraintModes,
 }
 
 /// The validity period of a token, with the provider's clock skew.
@@ -168,6 +169,11 @@ impl ValidatedToken {
         &self.binding
     }
 
+    /// How tokens of its provider may, or must, be bound.
+    pub const fn constraint_modes(&self) -> ConstraintModes {
+        self.constraint_modes
+    }
+
     /// The tolerated difference between the issuer's clock and ours.
     pub const fn clock_skew(&self) -> Duration {
         self.validity.skew
@@ -215,7 +221,8 @@ impl ValidatedClaims {
     fn with(self, claims: Claims, payload: Option<SignedPayload>, provider: &Provider) -> ValidatedToken {
         let Self { subject, client, scopes, validity, binding } = self;
         let groups_claim = Rc::clone(&provider.claim_names.groups);
-        ValidatedToken { claims, payload, subject, client, scopes, groups_claim, validity, binding }
+        let constraint_modes = provider.sender_constraint.modes();
+        ValidatedToken { claims, payload, subject, client, scopes, groups_claim, validity, binding, constraint_modes }
     }
 }
 

@@ -50,6 +50,8 @@ metrics! {
     PROVIDER_DECISIONS: Counter "provider_decisions_total" ["verdict", "reason", "provider"];
     /// Requests that are allowed by `report_only` alone.
     WOULD_DENY: Counter "would_deny_total" ["reason", "rule"];
+    /// Decisions on authenticated tokens of a provider with `sender_constraint`, by what the token is bound to.
+    SENDER_CONSTRAINTS: Counter "sender_constraints_total" ["verdict", "constraint", "provider"];
     /// Completed fetches of keys.
     KEY_FETCHES: Counter "key_fetches_total" ["outcome", "provider"];
     /// Fetches that an unknown key id started.

@@ -278,6 +278,49 @@ fn a_protected_path_that_is_open_in_other_letter_case_is_found() {
 }
 
 #[test]
+fn proofs_that_no_provider_accepts_and_exclusions_of_those_that_each_requires_are_found() {
+    let constraint = |dpop: &str, mtls: &str| {
+        let mut provider = okta();
+        provider["sender_constraint"] = json!({ "dpop": dpop, "mtls": mtls });
+        if dpop != "off" {
+            provider["sender_constraint"]["proofs"] = json!({ "origins": ["https://api.acme.com"] });
+        }
+        provider
+    };
+    let second = |mut provider: Value| {
+        provider["okta"]["domain"] = json!("other.okta.com");
+        provider
+    };
+    let found = |providers: Value, require: Value| {
+        let rules = json!([{ "match": { "path": "/a" }, "require": require }]);
+        let all = warnings(json!({ "providers": providers, "rules": rules }));
+        all.iter().any(|warning| warning == "unsatisfiable_requirement $.rules[0].require")
+    };
+    for (dpop, mtls, accepted, required) in [
+        ("off", "off", &[][..], &[][..]),
+        ("if_bound", "off", &["dpop", "any"], &[]),
+        ("off", "if_bound", &["mtls", "any"], &[]),
+        ("required", "off", &["dpop", "any"], &["dpop", "any"]),
+        ("off", "required", &["mtls", "any"], &["mtls", "any"]),
+        ("if_bound", "required", &["dpop", "mtls", "any"], &["mtls", "any"]),
+    ] {
+        for kind in ["dpop", "mtls", "any"] {
+            let one = json!({ "a": constraint(dpop, mtls) });
+            assert_eq!(found(one.clone(), json!({ "proof": kind })), !accepted.contains(&kind), "{dpop} {mtls} {kind}");
+            let not = json!({ "not": { "proof": kind } });
+            assert_eq!(found(one, not.clone()), required.contains(&kind), "not: {dpop} {mtls} {kind}");
+            // One provider is enough.
+            let two = json!({ "a": constraint(dpop, mtls), "b": second(constraint("if_bound", "if_bound")) });
+            assert!(!found(two.clone(), json!({ "proof": kind })) && !found(two, not), "{dpop} {mtls} {kind}");
+        }
+    }
+    let document = json!({ "providers": { "okta": okta() }, "default_rule": { "require": { "proof": "dpop" } } });
+    let shown: Vec<String> = load(&document.to_string()).iter().map(ToString::to_string).collect();
+    let expected = "[unsatisfiable_requirement] $.default_rule.require: No token meets `proof`: tokens that are bound to a key are rejected. Set `sender_constraint.dpop` of the provider to \"if_bound\" or \"required\".";
+    assert!(shown.iter().any(|warning| warning == expected), "{shown:?}");
+}
+
+#[test]
 fn requirements_that_no_token_meets_are_found() {
     let bad = ["unsatisfiable_requirement $.rules[0].require"];
     for unmet in [
@@ -286,6 +329,9 @@ fn requirements_that_no_token_meets_are_found() {
         json!({ "audiences": ["https://billing"] }),
         json!({ "claims": { "iss": "https://other.okta.com/oauth2/default" } }),
         json!({ "any_of": [{ "amr": ["hwk"] }, { "acr": "gold" }] }),
+        json!({ "proof": "dpop" }),
+        json!({ "proof": "mtls" }),
+        json!({ "any_of": [{ "proof": "any" }, { "acr": "gold" }] }),
         json!({ "all_of": [{ "client_ids": ["a"] }, { "client_ids": ["b"] }] }),
         json!({ "claims": { "level": "a" }, "all_of": [{ "claims": { "level": 3 } }] }),
         json!({ "claims": { "sub": "a" }, "all_of": [{ "claims": { "sub": "b" } }] }),
@@ -306,6 +352,8 @@ fn requirements_that_no_token_meets_are_found() {
     for met in [
         json!({ "any_of": [{ "amr": ["hwk"] }, { "groups": ["a"] }] }),
         json!({ "not": { "amr": ["hwk"] } }),
+        json!({ "not": { "proof": "dpop" } }),
+        json!({ "any_of": [{ "proof": "any" }, { "groups": ["a"] }] }),
         json!({ "acr": ["gold", "phr"] }),
         json!({ "audiences": ["api://default", "https://billing"] }),
         json!({ "claims": { "role": "a" }, "all_of": [{ "claims": { "role": "b" } }] }),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::engine_harness::{Effects, Harness, NOW, Setup, call_response, get, list_response};
+use crate::proof_requirement::{self, confirmation, key_thumbprint};
 use crate::proof_signer::{ProofSigner, claims};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, fetched_issuer, key_set, payload, with};
 use jsonschema::Validator;
@@ -18,6 +19,10 @@ use serde_json::{Value, json};
 
 /// A condition that speaks of a token stands under no rule that lets requests without one come so far.
 const UNREACHABLE: [&str; 1] = ["condition_token_missing"];
+
+/// The digest of the client's certificate.
+const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const THUMBPRINT: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
@@ -141,6 +146,7 @@ fn with_requirements() -> Value {
         ("/groups", json!({ "groups": ["finance"] })),
         ("/claims", json!({ "claims": { "department": "finance" } })),
         ("/amr", json!({ "amr": ["hwk"] })),
+        ("/proof", json!({ "proof": "any" })),
         ("/not", json!({ "not": { "client_ids": ["0oa1client"] } })),
         ("/not-told", json!({ "not": { "groups": ["suspended"] } })),
         ("/acr", json!({ "acr": "urn:okta:loa:2fa:any" })),
@@ -240,7 +246,6 @@ fn of_tokens(reader: &mut Reader) {
 }
 
 fn of_constraints(reader: &mut Reader) {
-    const THUMBPRINT: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
     let mut provider = inline();
     provider["sender_constraint"] = json!({ "mtls": "required" });
     let mut scene = Scene::new(&json!({ "providers": { "okta": provider } }), reader);
@@ -261,6 +266,23 @@ fn of_constraints(reader: &mut Reader) {
     let bearer = format!("Bearer {}", token(json!({ "cnf": { "x5t#S256": THUMBPRINT } })));
     let fields = [("authorization", &*bearer), ("x-forwarded-client-cert", "Hash=00")];
     assert_eq!(scene.request(&fields).unwrap()["reason"], "certificate_header_malformed");
+    let mut scene = Scene::new(&json!({ "providers": { "okta": proof_requirement::provider() } }), reader);
+    for kind in ["dpop", "mtls", "dpop_mtls"] {
+        let bound = token(json!({ "cnf": confirmation(kind) }));
+        scene.engine.attributes = Some(vec![(Attribute::PeerDigest, HEX.into())]);
+        let decision = scene.engine.decide(&proof_requirement::request("/", kind, &bound));
+        let record = scene.reader.read(&decision);
+        let jkt = kind.contains("dpop").then(key_thumbprint);
+        let certificate = kind.contains("mtls").then_some(THUMBPRINT);
+        assert_eq!(
+            (
+                &record["sender_constraint"],
+                record.get("jkt").and_then(Value::as_str),
+                record.get("x5t_s256").and_then(Value::as_str)
+            ),
+            (&json!(kind), jkt.as_deref(), certificate)
+        );
+    }
 }
 
 fn of_proofs(reader: &mut Reader) {
@@ -335,6 +357,7 @@ fn of_rules(reader: &mut Reader) {
         ("/groups", json!({ "groups": 5 }), "claim_malformed"),
         ("/claims", json!({}), "claim_unmet"),
         ("/amr", json!({ "amr": ["pwd"] }), "authentication_method_missing"),
+        ("/proof", json!({}), "proof_required"),
         ("/not", json!({}), "not_condition_matched"),
         ("/not-told", json!({}), "claim_missing"),
         ("/acr", json!({ "acr": "urn:okta:loa:1fa:any" }), "authentication_too_weak"),
@@ -584,25 +607,30 @@ fn largest_record_has_at_most_four_kibibytes() {
     provider.as_object_mut().unwrap().remove("client_ids");
     let issuer = format!("https://acme.okta.com/{}", "i".repeat(300));
     provider["issuer"] = json!(issuer);
+    provider["sender_constraint"] = proof_requirement::provider()["sender_constraint"].take();
     let name = "p".repeat(300);
     configuration["providers"] = json!({ name: provider });
     configuration["rules"] =
         json!([{ "name": "r".repeat(64), "match": { "path_prefix": "/" }, "require": { "scopes": scopes } }]);
     configuration["audit"] = json!({ "denied": "sampled", "sample": 0.999_999_999_999_9 });
     let mut scene = Scene::new(&configuration, &mut reader);
-    let claims = json!({ "iss": issuer, "sub": long('s'), "cid": long('c'), "jti": long('j'), "acr": long('a'),
+    let claims = json!({ "iss": issuer, "cnf": confirmation("dpop_mtls"), "sub": long('s'), "cid": long('c'), "jti": long('j'), "acr": long('a'),
         "scp": scopes.iter().map(|scope| format!("x{scope}")).collect::<Vec<_>>() });
     let id = "\"".repeat(64);
+    let (method, path, token) = ("M".repeat(99), "/a".repeat(999), token(claims));
     let fields = [
-        (":method", &*"M".repeat(99)),
+        (":method", &*method),
         (":authority", &*"h".repeat(999)),
-        (":path", &*"/a".repeat(999)),
+        (":path", &*path),
         ("x-request-id", &*id),
-        ("authorization", &format!("Bearer {}", token(claims))),
+        ("authorization", &format!("DPoP {token}")),
+        ("dpop", &proof_requirement::proof(&method, &path, &token)),
     ];
+    scene.engine.attributes = Some(vec![(Attribute::PeerDigest, HEX.into())]);
     let record = scene.request(&fields).unwrap();
     let written = record.to_string().len();
     assert!((3000..=MAX_BYTES).contains(&written), "{written} bytes: {record}");
+    assert_eq!(record["sender_constraint"], "dpop_mtls", "{record}");
 }
 
 /// How many of so many requests are logged, and what the last one says of itself.

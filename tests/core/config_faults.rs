@@ -568,7 +568,7 @@ fn invalid_forwarding_settings_are_rejected() {
     let proxy = "reserved: Envoy and other proxies write it; choose a header of your own";
     let needed = "not a header name, or one that the request itself needs";
     let duplicate = "duplicate entry: this header, or another spelling of it, is removed already";
-    let word = "one of \"decision\", \"reason\", \"rule\", \"would_deny\", \"provider\", \"issuer\", \"subject\", \"client\", \"token_id\", \"scopes\", \"required_scopes\", \"acr\", \"source\", \"proof\", \"introspection\", or an object with `name` and `claim`";
+    let word = "one of \"decision\", \"reason\", \"rule\", \"would_deny\", \"provider\", \"issuer\", \"subject\", \"client\", \"token_id\", \"scopes\", \"required_scopes\", \"acr\", \"sender_constraint\", \"jkt\", \"x5t_s256\", \"source\", \"proof\", \"introspection\", or an object with `name` and `claim`";
     let host =
         "the host in lower case, without user and without the port 443: clients compare the URL letter by letter";
     let query = "a resource has no query and no fragment; write host and path alone";

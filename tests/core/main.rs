@@ -51,6 +51,7 @@ mod key_sharing_model;
 #[path = "../pages/mod.rs"]
 mod pages;
 mod pending_requests;
+mod proof_requirement;
 #[path = "../signing/proof.rs"]
 mod proof_signer;
 #[path = "../random/mod.rs"]

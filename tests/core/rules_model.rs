@@ -12,7 +12,7 @@ use std::rc::Rc;
 use crate::engine_harness::{Harness, NOW, Setup};
 use crate::random::Random;
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
-use okta_proxy_wasm::engine::{Algorithm, Decision, PortableVerifier, SignatureVerifier, Verdict};
+use okta_proxy_wasm::engine::{Algorithm, Attribute, Decision, PortableVerifier, SignatureVerifier, Verdict};
 use okta_proxy_wasm::http::{HeaderEdit, RequestHead};
 use okta_proxy_wasm::jose::Key;
 use serde_json::{Value, json};
@@ -34,6 +34,10 @@ const CONDITIONS: [&str; 4] = [
     "has(claims.team) && size(claims.team) == 1",
 ];
 const STRONG: &str = "urn:okta:loa:2fa:any";
+/// The digest of the certificate of every connection, in both spellings.
+const CERTIFICATE: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+const CERTIFICATE_IN_HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const OTHER_CERTIFICATE: &str = "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0";
 
 /// Xorshift; the same sequence in every run.
 impl Random {
@@ -67,6 +71,9 @@ impl Random {
             }
             if self.one_in(6) {
                 require.insert("acr".to_owned(), json!(STRONG));
+            }
+            if self.one_in(6) {
+                require.insert("proof".to_owned(), json!(self.of(&["mtls", "any", "any", "dpop"])));
             }
             if self.one_in(6) {
                 require.insert("not".to_owned(), json!({ "groups": ["suspended"] }));
@@ -232,6 +239,9 @@ fn credentials() -> Vec<Credential> {
         good(json!({ "scope": "read:all", "groups": ["beta", "suspended"] })),
         good(json!({ "scp": SCOPES, "groups": GROUPS, "acr": "phr" })),
         good(json!({ "scp": SCOPES, "groups": GROUPS })),
+        good(json!({ "scp": SCOPES, "groups": GROUPS, "acr": "phr", "cnf": { "x5t#S256": CERTIFICATE } })),
+        good(json!({ "scp": ["read"], "groups": ["staff"], "cnf": { "x5t#S256": CERTIFICATE } })),
+        of(401, Value::Null, &[key.token(&with(&payload(NOW), json!({ "cnf": { "x5t#S256": OTHER_CERTIFICATE } })))]),
         good(json!({ "scp": SCOPES, "acr": "urn:okta:loa:1fa:pwd" })),
         good(json!({ "groups": ["staff", "beta"], "acr": STRONG })),
         good(json!({ "scp": SCOPES, "groups": { "staff": true }, "acr": STRONG })),
@@ -496,7 +506,10 @@ fn unmet(require: &Value, claims: &Value, path: &str, method: &str) -> Option<u1
     } else {
         judged(&not["condition"]) != Some(false)
     };
-    let is_final = (is_written("groups") && !has_any(&require["groups"], &groups))
+    // The provider accepts tokens that are bound to a certificate, and none that are bound to a key.
+    let is_proved = !claims["cnf"].is_null() && require["proof"] != "dpop";
+    let is_final = (require["proof"] == "dpop")
+        || (is_written("groups") && !has_any(&require["groups"], &groups))
         || is_excluded
         || (is_written("condition") && judged(&require["condition"]) != Some(true));
     let alternatives: Vec<&Value> = require["any_of"].as_array().into_iter().flatten().collect();
@@ -513,6 +526,9 @@ fn unmet(require: &Value, claims: &Value, path: &str, method: &str) -> Option<u1
     let misses_all = !alternatives.is_empty() && !alternatives.iter().any(|one| is_met(&one));
     if is_final || (misses_all && is_hopeless(&alternatives)) {
         return Some(403);
+    }
+    if is_written("proof") && !is_proved {
+        return Some(401);
     }
     let is_strong = matches!(claims["acr"].as_str(), Some(STRONG | "phr" | "phrh"));
     if is_written("acr") && !is_strong {
@@ -586,13 +602,15 @@ fn engine_rejects_whatever_a_naive_rule_reader_rejects() {
     let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
     let (credentials, verifier) = (credentials(), Memo::default());
     let providers = json!({ "okta": {
-        "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) } } });
+        "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) },
+        "sender_constraint": { "mtls": "if_bound" } } });
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for _ in 0..DOCUMENTS {
         let document = random.document();
         let configuration = with(&document, json!({ "providers": providers }));
         let setup = Setup { verifier: Box::new(verifier.clone()), ..Setup::default() };
         let mut engine = Harness::with(&configuration, setup);
+        engine.attributes = Some(vec![(Attribute::PeerDigest, CERTIFICATE_IN_HEX.into())]);
         let has_rules = document["rules"].as_array().is_some_and(|rules| !rules.is_empty());
         let names_hosts =
             document["rules"].as_array().into_iter().flatten().any(|rule| !rule["match"]["hosts"].is_null());

@@ -6,7 +6,10 @@ use crate::tls_clients::TlsClients;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+use std::time::Duration;
+use testbed::polling::until;
 use testbed::programs::curl;
+use testbed::prometheus_text::samples;
 use testbed::{
     Certificate, CertificateAuthority, ClientCertificates, ClientTokenRequest, Cluster, DownstreamTls, ListenerOptions,
     Request, TempDir,
@@ -207,4 +210,82 @@ fn curl_gets_bound_tokens_of_a_real_authorization_server_and_uses_them_with_its_
 fn confirmation(token: &str) -> Value {
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).expect("a JWT")).expect("base64url");
     serde_json::from_slice::<Value>(&payload).expect("JSON")["cnf"].clone()
+}
+
+/// A migration: one rule requires the certificate, another one only reports who has none.
+#[test]
+fn a_rule_that_requires_a_proof_denies_unbound_tokens_and_one_on_trial_counts_them() {
+    let directory = TempDir::with_prefix("proof-rule-").expect("a temporary directory");
+    let authority = CertificateAuthority::create(directory.path());
+    let device = authority.issue_to_client("d-7", "spiffe://acme/d-7", "d-7.devices.acme.com");
+    let mut configuration = minimal_configuration();
+    configuration["providers"]["okta"]["sender_constraint"] = json!({ "mtls": "if_bound" });
+    configuration["rules"] = json!([
+        { "name": "payments", "match": { "path_prefix": "/payments" }, "require": { "proof": "mtls" } },
+        { "name": "keys", "match": { "path_prefix": "/keys" }, "require": { "proof": "dpop" } },
+        { "name": "trial", "match": { "path_prefix": "/trial" }, "require": { "proof": "mtls" }, "report_only": true },
+    ]);
+    configuration["audit"] = json!({ "allowed": "all" });
+    let listener = ListenerOptions {
+        tls: Some(DownstreamTls {
+            tls_inspector: false,
+            certificate: authority.issue(SERVER_NAME),
+            clients: ClientCertificates::FromCa(authority.ca_pem_path()),
+        }),
+        ..ListenerOptions::filtered(MTLS, &configuration)
+    };
+    let gateway = Setup { configuration, more_listeners: vec![listener], ..Setup::default() }.start();
+    let over_tls =
+        |name: &str| Cluster::identity_provider(name, gateway.envoy.port(MTLS), SERVER_NAME, &authority.ca_pem_path());
+    let clients =
+        TlsClients::start(vec![("with", over_tls("with").with_certificate(&device)), ("without", over_tls("without"))]);
+    let (of_device, unbound) = (bound(&gateway, &device), gateway.alice());
+    let thumbprint = device.thumbprint();
+    const NEEDS_TOKEN: &str = "Bearer realm=\"okta-proxy-wasm\", error=\"invalid_token\"";
+    let mut records = 0;
+    for (client, path, token, status, reason, would_deny, challenge) in [
+        ("with", "/payments", &of_device, 200, "authorized", None, None),
+        ("with", "/payments", &unbound, 401, "proof_required", None, Some(NEEDS_TOKEN)),
+        ("without", "/payments", &unbound, 401, "proof_required", None, Some(NEEDS_TOKEN)),
+        ("without", "/payments", &of_device, 401, "certificate_missing", None, Some(NEEDS_TOKEN)),
+        // The provider accepts no token that would help.
+        ("with", "/keys", &of_device, 403, "proof_required", None, None),
+        ("with", "/trial", &of_device, 200, "authorized", None, None),
+        ("with", "/trial", &unbound, 200, "authorized", Some("proof_required"), None),
+        ("without", "/trial", &unbound, 200, "authorized", Some("proof_required"), None),
+        ("without", "/trial", &of_device, 401, "certificate_missing", None, Some(NEEDS_TOKEN)),
+    ] {
+        let response = Request::get(path).bearer(token).send(clients.port(client));
+        records += 1;
+        let record = gateway.record_number(records);
+        let row = format!("{client} {path} {reason}: {record}");
+        assert_eq!((response.status, record["reason"].as_str()), (status, Some(reason)), "{row}");
+        assert_eq!(record["would_deny"].as_str(), would_deny, "{row}");
+        assert_eq!(response.header("www-authenticate"), challenge.map(str::to_owned), "{row}");
+        let is_proved = token == &of_device && reason != "certificate_missing";
+        let constraint = (record["sender_constraint"].as_str(), record["x5t_s256"].as_str());
+        assert_eq!(constraint, if is_proved { (Some("mtls"), Some(&*thumbprint)) } else { (None, None) }, "{row}");
+    }
+    let counted = |verdict: &str, constraint: &str| {
+        format!("sender_constraints_total.verdict.{verdict}.constraint.{constraint}.provider.okta")
+    };
+    for (name, count) in [
+        (counted("allow", "mtls"), 2),
+        (counted("deny", "mtls"), 1),
+        (counted("allow", "none"), 2),
+        (counted("deny", "none"), 2),
+        (String::from("would_deny_total.reason.proof_required.rule.trial"), 2),
+    ] {
+        let name = format!("wasmcustom.okta_proxy_wasm.{name}");
+        until(&name, Duration::from_secs(10), || (gateway.envoy.stat(&name) == count).then_some(()));
+    }
+    // Each label becomes one of Prometheus.
+    let exposition = gateway.envoy.admin("GET", "/stats/prometheus").text();
+    let name = "okta_proxy_wasm_sender_constraints_total";
+    let series = samples(&exposition, name).into_iter().filter(|sample| sample.name == name);
+    let labels: Vec<_> = series.map(|sample| sample.labels.into_iter().collect::<Vec<_>>()).collect();
+    assert_eq!(labels.len(), 4, "{labels:?}");
+    let names = |labels: &Vec<(String, String)>| labels.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert!(labels.iter().all(|labels| names(labels) == ["constraint", "provider", "verdict"]), "{labels:?}");
+    gateway.assert_no_trap();
 }

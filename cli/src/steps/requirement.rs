@@ -3,7 +3,10 @@
 use okta_proxy_wasm::cel::EvaluationError;
 use okta_proxy_wasm::jose::Claim;
 use okta_proxy_wasm::policy::requirement::{ClaimTest, ClaimValue, Expected, Indeterminate, Term, Verdict};
-use okta_proxy_wasm::policy::{AuthorizationRequest, Requirement, RequirementContext, Rules, ValidatedToken};
+use okta_proxy_wasm::policy::{
+    AuthorizationRequest, BindingKind, ConstraintModes, ProofKind, Requirement, RequirementContext, Rules,
+    ValidatedToken,
+};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::Value;
 
@@ -90,6 +93,7 @@ pub fn expected(term: &Term) -> Option<(String, String)> {
         Term::Groups(names) => ("groups", one_of(names.iter().map(String::as_str))),
         Term::Claim(test) => return Some(claim(test)),
         Term::Methods(names) => ("amr", all_of(names.iter().map(String::as_str))),
+        Term::Proof(kind) => ("proof", kind.name().to_owned()),
         Term::Authentication(values) => ("acr", one_of(values.iter().map(String::as_str))),
         Term::MaxAge(age) => ("max_age", duration(*age)),
         Term::Scopes(scopes) => ("scopes", all_of(scopes.iter().map(String::as_str))),
@@ -138,6 +142,12 @@ fn found(term: &Term, token: &ValidatedToken, issuer: &Issuer, now: UnixTime) ->
             Claim::Malformed => String::from("the path leads through a value that is not an object"),
         },
         Term::Methods(_) => names("amr", claims.strings("amr")),
+        Term::Proof(_) => match token.binding().kind() {
+            None => String::from("the token is not bound to the client"),
+            Some(BindingKind::Dpop) => String::from("the token is bound to a DPoP key"),
+            Some(BindingKind::Mtls) => String::from("the token is bound to a client certificate"),
+            Some(BindingKind::DpopMtls) => String::from("the token is bound to a client certificate and a DPoP key"),
+        },
         Term::Authentication(_) => match claims.string("acr") {
             Claim::Valid(acr) => format!("the token has {}", plain(acr)),
             Claim::Absent => absent("acr"),
@@ -186,6 +196,7 @@ fn help(term: &Term, token: &ValidatedToken, issuer: &Issuer) -> Option<String> 
         Term::Claim(ClaimTest { path, expected: Expected::OneOf(_) | Expected::AllOf(_) | Expected::Presence }) => {
             matches!(claims.find(path), Claim::Absent).then(|| add.to_owned())
         }
+        Term::Proof(kind) => Some(proof_help(*kind, token.constraint_modes())),
         Term::Authentication(values) => {
             let first = values.first()?;
             Some(format!("the client can ask for a sign-in with acr_values={}", plain(first)))
@@ -207,6 +218,17 @@ fn help(term: &Term, token: &ValidatedToken, issuer: &Issuer) -> Option<String> 
             None
         }
     }
+}
+
+fn proof_help(kind: ProofKind, modes: ConstraintModes) -> String {
+    let is_help = |one: ProofKind| modes.accept(one) && [one, ProofKind::Any].contains(&kind);
+    let binding = match (is_help(ProofKind::Mtls), is_help(ProofKind::Dpop)) {
+        (true, true) => "its certificate or its DPoP key",
+        (true, false) => "its certificate",
+        (false, true) => "its DPoP key",
+        (false, false) => return String::from("the provider's `sender_constraint` accepts no such tokens"),
+    };
+    format!("the client can request a token that is bound to {binding}")
 }
 
 const fn condition_error(error: EvaluationError) -> &'static str {

@@ -50,7 +50,7 @@ pub(crate) fn bootstrap(plugin: &Value) -> Value {
     });
     let listener = json!({ "name": "public", "filter_chains": [{ "filters": [
         { "name": "http", "typed_config": manager }] }] });
-    let labels = ["verdict", "reason", "outcome", "result", "verifier", "rule", "provider"];
+    let labels = ["verdict", "reason", "constraint", "outcome", "result", "verifier", "rule", "provider"];
     let tags: Vec<Value> = labels
         .iter()
         .map(|label| json!({ "tag_name": label, "regex": format!("^wasmcustom\\.okta_proxy_wasm.*(\\.{label}\\.(\\w+))") }))

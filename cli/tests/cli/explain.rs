@@ -522,7 +522,7 @@ fn providers_of_one_issuer_are_shown_with_their_audiences() {
 fn requirements() -> Value {
     let okta = json!({ "okta": { "domain": "acme.okta.com" }, "audiences": ["api://default"], "upstream": "okta" });
     let other = json!({ "issuer": "https://idp.example", "audiences": ["api://default"], "upstream": "idp",
-        "jwks": { "uri": "https://idp.example/keys" } });
+        "jwks": { "uri": "https://idp.example/keys" }, "sender_constraint": { "mtls": "if_bound" } });
     let requires = [
         ("acr", json!({ "acr": "phr" })),
         ("max_age", json!({ "max_age": "15m" })),
@@ -534,6 +534,7 @@ fn requirements() -> Value {
         ("audiences", json!({ "audiences": ["api://orders"] })),
         ("claims", json!({ "claims": { "tenant": "acme" } })),
         ("condition", json!({ "condition": "claims.tenant == 'acme'" })),
+        ("proof", json!({ "proof": "any" })),
     ];
     let rule = |(name, require): &(&str, Value)| json!({ "match": { "path": format!("/{name}") }, "require": require });
     json!({ "providers": { "okta": okta, "other": other }, "rules": requires.iter().map(rule).collect::<Vec<_>>() })
@@ -614,6 +615,16 @@ fn unmet_requirement_is_explained_with_what_is_wanted_found_and_what_would_help(
             "condition: claims.tenant == 'acme'; it has no value: an attribute, header, claim or field is missing, or an index is out of range",
         ),
         ("condition", okta(json!({ "tenant": "other" })), "condition: claims.tenant == 'acme'; it is false"),
+        (
+            "proof",
+            okta(json!({})),
+            "proof: wanted any; the token is not bound to the client (the provider's `sender_constraint` accepts no such tokens)",
+        ),
+        (
+            "proof",
+            other(json!({})),
+            "proof: wanted any; the token is not bound to the client (the client can request a token that is bound to its certificate)",
+        ),
     ];
     for (path, token, expected) in rows {
         assert_eq!(unmet(&issuer, &config, path, &token), expected, "{path}");

@@ -10,8 +10,8 @@ use crate::cel::{CompileError, Program};
 use crate::config::error::{ConfigErrorKind, Path};
 use crate::config::schema::claim_path::ClaimPath;
 use crate::config::schema::require::{AcrDocument, ClaimTestDocument, ClaimsDocument, RequireDocument};
-use crate::policy::Requirement;
 use crate::policy::requirement::{ClaimTest, Expected, Term, acr};
+use crate::policy::{ProofKind, Requirement};
 
 /// The maximum nesting of `any_of`, `all_of` and `not`.
 const MAX_DEPTH: usize = 6;
@@ -59,7 +59,8 @@ fn terms(
     if !diagnostics.check(nesting.depth <= MAX_DEPTH, at, hint) {
         return None;
     }
-    let RequireDocument { scopes, any_scope, groups, client_ids, audiences, claims, acr, max_age, amr, .. } = document;
+    let RequireDocument { scopes, any_scope, groups, client_ids, audiences, claims, acr, max_age, amr, proof, .. } =
+        document;
     let condition = document.condition.and_then(|text| condition(&text, &at.member("condition"), diagnostics));
     let mut terms = Vec::new();
     terms.extend(scope_names(scopes, &at.member("scopes"), diagnostics).map(Term::Scopes));
@@ -69,6 +70,7 @@ fn terms(
     terms.extend(set(audiences, &at.member("audiences"), diagnostics).map(Term::Audiences));
     terms.extend(condition.map(Rc::new).map(Term::Condition));
     terms.extend(set(amr, &at.member("amr"), diagnostics).map(Term::Methods));
+    terms.extend(proof.map(Term::Proof));
     if let Some(claims) = claims {
         terms.extend(claim_tests(claims, &at.member("claims"), diagnostics).into_iter().map(Term::Claim));
     }
@@ -140,6 +142,7 @@ fn members(document: &RequireDocument) -> usize {
         acr,
         max_age,
         amr,
+        proof,
         condition,
         any_of,
         all_of,
@@ -151,8 +154,15 @@ fn members(document: &RequireDocument) -> usize {
         Some(ClaimsDocument::List(tests)) => tests.len(),
     };
     let lists = [scopes, any_scope, groups, client_ids, audiences, amr].iter().filter(|list| list.is_some()).count();
-    let others =
-        [acr.is_some(), max_age.is_some(), condition.is_some(), any_of.is_some(), all_of.is_some(), not.is_some()];
+    let others = [
+        acr.is_some(),
+        max_age.is_some(),
+        proof.is_some(),
+        condition.is_some(),
+        any_of.is_some(),
+        all_of.is_some(),
+        not.is_some(),
+    ];
     claims + lists + others.iter().filter(|is_written| **is_written).count()
 }
 
@@ -169,6 +179,7 @@ fn implies(term: &Term, other: &Term) -> bool {
         (Term::Groups(few), Term::Groups(many))
         | (Term::Clients(few), Term::Clients(many))
         | (Term::Audiences(few), Term::Audiences(many)) => few.is_subset(many),
+        (Term::Proof(_), Term::Proof(ProofKind::Any)) => true,
         (term, other) => term == other,
     }
 }

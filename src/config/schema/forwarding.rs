@@ -50,7 +50,7 @@ pub enum FilterStateDocument {
 }
 
 /// The names of the filter's own items, that of the decision first.
-pub const STATE_ITEMS: [&str; 15] = [
+pub const STATE_ITEMS: [&str; 18] = [
     "decision",
     "reason",
     "rule",
@@ -63,6 +63,9 @@ pub const STATE_ITEMS: [&str; 15] = [
     "scopes",
     "required_scopes",
     "acr",
+    "sender_constraint",
+    "jkt",
+    "x5t_s256",
     "source",
     "proof",
     "introspection",
@@ -72,7 +75,11 @@ pub const STATE_ITEMS: [&str; 15] = [
 pub fn meaning(word: &str) -> Option<StateSource> {
     let decision = |part| Some(StateSource::Decision(part));
     let identity = |source, format| Some(StateSource::Claim(source, format));
-    let claim = |name: &str| identity(ClaimSource::Claim(vec![name.to_owned()]), ClaimFormat::String);
+    let nested = |path: &[&str]| {
+        let path = path.iter().map(|name| (*name).to_owned()).collect();
+        identity(ClaimSource::Claim(path), ClaimFormat::String)
+    };
+    let claim = |name: &str| nested(&[name]);
     match word {
         "decision" => decision(DecisionPart::Verdict),
         "reason" => decision(DecisionPart::Reason),
@@ -81,6 +88,7 @@ pub fn meaning(word: &str) -> Option<StateSource> {
         "provider" => decision(DecisionPart::Provider),
         "issuer" => decision(DecisionPart::Issuer),
         "required_scopes" => decision(DecisionPart::RequiredScopes),
+        "sender_constraint" => decision(DecisionPart::SenderConstraint),
         "source" => decision(DecisionPart::Source),
         "proof" => decision(DecisionPart::Proof),
         "introspection" => decision(DecisionPart::Introspection),
@@ -89,6 +97,9 @@ pub fn meaning(word: &str) -> Option<StateSource> {
         "scopes" => identity(ClaimSource::Scopes, ClaimFormat::Space),
         "token_id" => claim("jti"),
         "acr" => claim("acr"),
+        // Tokens in which these are not thumbprints are rejected.
+        "jkt" => nested(&["cnf", "jkt"]),
+        "x5t_s256" => nested(&["cnf", "x5t#S256"]),
         _ => None,
     }
 }
@@ -102,7 +113,7 @@ impl Decode for FilterStateDocument {
         let found = word.and_then(|word| Some(Self::Word(word, meaning(word)?)));
         if found.is_none() {
             errors.push(at.error(ConfigErrorKind::Invalid(
-                "one of \"decision\", \"reason\", \"rule\", \"would_deny\", \"provider\", \"issuer\", \"subject\", \"client\", \"token_id\", \"scopes\", \"required_scopes\", \"acr\", \"source\", \"proof\", \"introspection\", or an object with `name` and `claim`",
+                "one of \"decision\", \"reason\", \"rule\", \"would_deny\", \"provider\", \"issuer\", \"subject\", \"client\", \"token_id\", \"scopes\", \"required_scopes\", \"acr\", \"sender_constraint\", \"jkt\", \"x5t_s256\", \"source\", \"proof\", \"introspection\", or an object with `name` and `claim`",
             )));
         }
         found

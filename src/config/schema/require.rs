@@ -16,8 +16,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::claim_path::ClaimPath;
-use crate::config::decode::{Decode, document, expect};
+use crate::config::decode::{Decode, document, expect, string_enum};
 use crate::config::error::{ConfigError, ConfigErrorKind, Path};
+use crate::policy::ProofKind;
 use crate::policy::requirement::ClaimValue;
 
 document! {
@@ -50,6 +51,10 @@ document! {
         /// The user was authenticated by all of these methods (RFC 8176), such as `["hwk"]`. Okta has them in ID
         /// tokens only: use `acr` there.
         amr: Vec<String>,
+        /// The client has proved that the token is its own: `dpop` with a DPoP proof (RFC 9449), `mtls` with the client
+        /// certificate that the token is bound to (RFC 8705), `any` with one of these. Requires the provider's
+        /// `sender_constraint`. Otherwise 401 `invalid_token`; 403 if the provider accepts no such tokens.
+        proof: ProofKind,
         /// An expression in CEL (the Common Expression Language) over the request and the token that is true, such as
         /// `"ip_in(source.address, ['10.0.0.0/8'])"`. An error, such as a missing claim or attribute or one
         /// of another type, denies the request.
@@ -97,6 +102,8 @@ pub enum ClaimsDocument {
 /// `acr`: the accepted values.
 #[derive(Debug)]
 pub struct AcrDocument(pub Vec<String>);
+
+string_enum!(ProofKind { "dpop" => Dpop, "mtls" => Mtls, "any" => Any });
 
 impl Decode for Box<RequireDocument> {
     fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {

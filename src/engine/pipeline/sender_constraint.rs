@@ -20,7 +20,7 @@ pub(super) fn check(
 ) -> Result<(), ConstraintFault> {
     let checked = check_binding(request, token, resources);
     let binding = *token.token.binding();
-    if !binding.is_none() || checked.is_err() {
+    if binding.kind().is_some() || checked.is_err() {
         let source = || resources.policy.certificate_source(&request.context.attributes);
         let certificate = binding.certificate.map(|_| source());
         request.context.trace.record(|| TraceEvent::SenderConstraint { binding, certificate, checked });

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use super::{Denial, Message};
 use crate::http::HeaderValue;
 use crate::jose::Algorithm;
-use crate::policy::{ConstraintMode, CredentialLocation, Policy, Provider};
+use crate::policy::requirement::Term;
+use crate::policy::{ConstraintMode, CredentialLocation, Policy, ProofKind, Provider};
 
 /// The values of `WWW-Authenticate`; none if no other token is known to help.
 pub(super) fn challenges(message: &Message<'_>, refusal: &Denial<'_>, policy: &Policy) -> Vec<HeaderValue> {
@@ -24,7 +25,8 @@ pub(super) fn challenges(message: &Message<'_>, refusal: &Denial<'_>, policy: &P
     let help = parameters(&Message::NoCredential, refusal, policy);
     let is_malformed = matches!(message, Message::InvalidRequest);
     let (accepts_dpop, is_dpop) = (!algorithms.is_empty(), refusal.source == Some(CredentialLocation::DpopHeader));
-    let challenges = match (accepts_bearer(refusal.provider, policy), accepts_dpop) {
+    let accepts_bearer = accepts_bearer(refusal.provider, policy) && !needs_key(message, refusal);
+    let challenges = match (accepts_bearer, accepts_dpop) {
         (_, true) if is_dpop => vec![with_algorithms(dpop + &error)],
         (false, true) => vec![with_algorithms(dpop + &error)],
         // Another token does not correct a malformed request.
@@ -34,6 +36,13 @@ pub(super) fn challenges(message: &Message<'_>, refusal: &Denial<'_>, policy: &P
     // Not encoded: an encoded `%` would change the scope `a%b`. The loader rejects unsafe values.
     let value = |text: String| HeaderValue::parse(&text).unwrap_or_else(|| HeaderValue::encode(&text, None));
     challenges.into_iter().map(value).collect()
+}
+
+/// Whether the rule accepts only tokens that are bound to a key.
+fn needs_key(message: &Message<'_>, refusal: &Denial<'_>) -> bool {
+    let mut enforced = refusal.rule.requirement.iter().filter(|_| !refusal.rule.report_only);
+    matches!(message, Message::BoundTokenRequired(ProofKind::Dpop))
+        || enforced.any(|requirement| requirement.terms().contains(&Term::Proof(ProofKind::Dpop)))
 }
 
 /// Whether tokens without a proof are accepted: of the provider, or of any.
@@ -57,7 +66,11 @@ fn parameters(message: &Message<'_>, refusal: &Denial<'_>, policy: &Policy) -> S
     match message {
         // There was no credential, so there is no error.
         Message::NoCredential | Message::Forbidden | Message::Unavailable(_) => {}
-        Message::InvalidToken | Message::InvalidRequest | Message::InvalidProof | Message::NonceRequired => {
+        Message::InvalidToken
+        | Message::BoundTokenRequired(_)
+        | Message::InvalidRequest
+        | Message::InvalidProof
+        | Message::NonceRequired => {
             add(&mut parameters, "error", &quoted(message.error()));
         }
         Message::ScopeMissing(scopes) => {
@@ -82,7 +95,9 @@ fn parameters(message: &Message<'_>, refusal: &Denial<'_>, policy: &Policy) -> S
         // Without an authenticated token, MCP clients start with these scopes (MCP authorization, 2025-11-25).
         let enforced = refusal.rule.requirement.as_ref().filter(|_| !refusal.rule.report_only);
         let scopes = enforced.map(|requirement| requirement.scopes_to_request()).unwrap_or_default();
-        if matches!(message, Message::NoCredential | Message::InvalidToken) && !scopes.is_empty() {
+        if matches!(message, Message::NoCredential | Message::InvalidToken | Message::BoundTokenRequired(_))
+            && !scopes.is_empty()
+        {
             add(&mut parameters, "scope", &list(&scopes));
         }
         // RFC 9728 section 5.1

@@ -30,7 +30,9 @@ pub(super) fn location(message: &Message<'_>, refusal: &Denial<'_>, answers: &Re
             ];
             params.into_iter().filter(|(_, value)| !value.is_empty()).collect()
         }
-        Message::InvalidProof
+        // A new sign-in gives a browser a token of the same kind.
+        Message::BoundTokenRequired(_)
+        | Message::InvalidProof
         | Message::NonceRequired
         | Message::InvalidRequest
         | Message::ScopeMissing(_)

@@ -6,6 +6,7 @@ use super::verdict::{Indeterminate, Verdict};
 use super::{Requirement, RequirementContext, Term, acr};
 use crate::cel::EvaluationError;
 use crate::http::push_new;
+use crate::policy::sender_constraint::ProofKind;
 
 /// A requirement that is not met.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,9 @@ pub struct Unmet<'a> {
 pub enum Remedy<'a> {
     /// No token would help: 403 without a challenge.
     None,
+    /// 401 `invalid_token` (RFC 6750 section 3.1, RFC 9449 section 7.1): a token that is bound to what this kind of proof
+    /// proves.
+    BoundToken(ProofKind),
     /// 403 `insufficient_scope` (RFC 6750 section 3.1) with all required scopes. The missing ones alone do not suffice:
     /// the client requests exactly these and would lose the others.
     Scopes(Vec<&'a str>),
@@ -59,6 +63,8 @@ pub enum UnmetReason {
     ClaimMissing,
     /// A required claim is malformed, or its time is in the future.
     ClaimMalformed,
+    /// The token is not bound to what the client must prove to have.
+    ProofRequired,
     /// The authentication class is unknown or too weak.
     AuthenticationTooWeak,
     /// The authentication time is unknown or too old.
@@ -71,7 +77,7 @@ pub enum UnmetReason {
 
 impl UnmetReason {
     /// All reasons, except those of condition errors ([`EvaluationError::ALL`]).
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::AudienceNotAllowed,
         Self::ClientNotAllowed,
         Self::GroupMissing,
@@ -81,6 +87,7 @@ impl UnmetReason {
         Self::NotConditionMatched,
         Self::ClaimMissing,
         Self::ClaimMalformed,
+        Self::ProofRequired,
         Self::AuthenticationTooWeak,
         Self::AuthenticationTooOld,
         Self::ScopeMissing,
@@ -112,6 +119,7 @@ impl UnmetReason {
             Self::NotConditionMatched => "not_condition_matched",
             Self::ClaimMissing => "claim_missing",
             Self::ClaimMalformed => "claim_malformed",
+            Self::ProofRequired => "proof_required",
             Self::AuthenticationTooWeak => "authentication_too_weak",
             Self::AuthenticationTooOld => "authentication_too_old",
             Self::ScopeMissing => "scope_missing",
@@ -126,6 +134,7 @@ struct RequiredRemedy<'a> {
     scopes: Vec<&'a str>,
     acr_values: Option<Vec<&'a str>>,
     max_age: Option<Duration>,
+    missing_proof: Option<ProofKind>,
     lacks_scope: bool,
     is_too_weak: bool,
     is_too_old: bool,
@@ -167,6 +176,16 @@ impl<'a> RequiredRemedy<'a> {
             Term::Methods(_) => fail_unless_met(UnmetReason::MethodMissing),
             Term::Not(_) if verdict == Verdict::Fails => Err(UnmetReason::NotConditionMatched),
             Term::Not(_) => fail_unless_met(UnmetReason::ClaimMissing),
+            Term::Proof(kind) if !is_met => {
+                // The provider rejects tokens that are bound in this way.
+                if context.token.is_some_and(|token| !token.constraint_modes().accept(*kind)) {
+                    return Err(UnmetReason::ProofRequired);
+                }
+                // Of several the most specific: a key has a challenge of its own.
+                self.missing_proof = Some(self.missing_proof.map_or(*kind, |other| other.min(*kind)));
+                Ok(())
+            }
+            Term::Proof(_) => Ok(()),
             Term::Authentication(values) => {
                 self.is_too_weak |= !is_met;
                 self.require_authentication(values.iter().map(String::as_str).collect())
@@ -223,6 +242,9 @@ impl<'a> RequiredRemedy<'a> {
     }
 
     fn into_unmet(self) -> Unmet<'a> {
+        if let Some(kind) = self.missing_proof {
+            return Unmet { reason: UnmetReason::ProofRequired, remedy: Remedy::BoundToken(kind) };
+        }
         let reason = match (self.is_too_weak, self.is_too_old) {
             (true, _) => UnmetReason::AuthenticationTooWeak,
             (false, true) => UnmetReason::AuthenticationTooOld,

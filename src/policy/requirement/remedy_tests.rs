@@ -1,15 +1,20 @@
-use super::tests::{NOW_SECS, list, one, set, token};
+use super::tests::{NOW_SECS, bound_to, list, one, set, token, token_of};
 use super::*;
 use crate::cel::EvaluationError;
+use crate::policy::provider_fixture::dpop;
+use crate::policy::sender_constraint::{ConstraintMode, SenderConstraint};
 use serde_json::{Value, json};
 
 const TWO_FACTORS: &str = "urn:okta:loa:2fa:any";
 const ONE_FACTOR: &str = "urn:okta:loa:1fa:any";
 
 fn unmet<'a>(requirement: &'a Requirement, claims: &Value) -> (UnmetReason, Remedy<'a>) {
-    let token = token(claims);
+    unmet_by(requirement, &token(claims))
+}
+
+fn unmet_by<'a>(requirement: &'a Requirement, token: &ValidatedToken) -> (UnmetReason, Remedy<'a>) {
     let unmet = requirement
-        .check(&RequirementContext { token: Some(&token), now: UnixTime::from_secs(NOW_SECS), request: None })
+        .check(&RequirementContext { token: Some(token), now: UnixTime::from_secs(NOW_SECS), request: None })
         .unwrap_err();
     (unmet.reason, unmet.remedy)
 }
@@ -188,4 +193,64 @@ fn alternative_that_contradicts_the_rest_is_skipped_even_if_met() {
     let requirement = Requirement::all(vec![acr(&["u:gold"]), outer]);
     let expected = (UnmetReason::AuthenticationTooWeak, step_up(&["u:gold"], None, &["a", "b"]));
     assert_eq!(unmet(&requirement, &json!({"acr": "phr"})), expected);
+}
+
+#[test]
+fn missing_proof_yields_a_bound_token_before_scopes_and_authentication() {
+    let expected = |kind| (UnmetReason::ProofRequired, Remedy::BoundToken(kind));
+    for kind in [ProofKind::Dpop, ProofKind::Mtls, ProofKind::Any] {
+        assert_eq!(unmet(&one(Term::Proof(kind)), &json!({})), expected(kind));
+        let with_others = Requirement::all(vec![scopes(&["a"]), acr(&["phr"]), max_age(9), Term::Proof(kind)]);
+        assert_eq!(unmet(&with_others, &json!({})), expected(kind));
+        // A reason that no other token removes counts.
+        let in_a_group = Requirement::all(vec![Term::Proof(kind), groups(&["g"])]);
+        assert_eq!(unmet(&in_a_group, &json!({})), (UnmetReason::GroupMissing, Remedy::None));
+    }
+    let scope = Requirement::all(vec![Term::Proof(ProofKind::Dpop), scopes(&["a"])]);
+    let missing_scope = (UnmetReason::ScopeMissing, Remedy::Scopes(vec!["a"]));
+    assert_eq!(unmet(&scope, &bound_to(&["jkt"])), missing_scope);
+    let excluded = one(Term::Not(one(Term::Proof(ProofKind::Dpop))));
+    assert_eq!(unmet(&excluded, &bound_to(&["jkt"])), (UnmetReason::NotConditionMatched, Remedy::None));
+}
+
+#[test]
+fn of_two_missing_proofs_the_key_is_named_and_then_the_certificate() {
+    let both = Requirement::all(vec![Term::Proof(ProofKind::Mtls), Term::Proof(ProofKind::Dpop)]);
+    let expected = |kind| (UnmetReason::ProofRequired, Remedy::BoundToken(kind));
+    assert_eq!(unmet(&both, &json!({})), expected(ProofKind::Dpop));
+    assert_eq!(unmet(&both, &bound_to(&["x5t#S256"])), expected(ProofKind::Dpop));
+    assert_eq!(unmet(&both, &bound_to(&["jkt"])), expected(ProofKind::Mtls));
+}
+
+#[test]
+fn proof_that_the_provider_rejects_has_no_remedy_and_its_alternative_is_skipped() {
+    let off = SenderConstraint::default;
+    let mtls = || SenderConstraint { mtls: ConstraintMode::IfBound, dpop: None };
+    let key = || SenderConstraint { mtls: ConstraintMode::Off, dpop: Some(dpop(false)) };
+    let (never, bound) = (Remedy::None, Remedy::BoundToken);
+    for (constraint, kind, remedy) in [
+        (off(), ProofKind::Dpop, never.clone()),
+        (off(), ProofKind::Mtls, never.clone()),
+        (off(), ProofKind::Any, never.clone()),
+        (mtls(), ProofKind::Dpop, never.clone()),
+        (mtls(), ProofKind::Mtls, bound(ProofKind::Mtls)),
+        (mtls(), ProofKind::Any, bound(ProofKind::Any)),
+        (key(), ProofKind::Dpop, bound(ProofKind::Dpop)),
+        (key(), ProofKind::Mtls, never.clone()),
+        (key(), ProofKind::Any, bound(ProofKind::Any)),
+    ] {
+        let unbound = token_of(constraint, &json!({}));
+        assert_eq!(
+            unmet_by(&one(Term::Proof(kind)), &unbound),
+            (UnmetReason::ProofRequired, remedy.clone()),
+            "{kind:?}"
+        );
+        let or_strong = one(Term::AnyOf(vec![one(Term::Proof(kind)), one(acr(&["phr"]))]));
+        let expected = if remedy == Remedy::None {
+            (UnmetReason::AuthenticationTooWeak, step_up(&["phr"], None, &[]))
+        } else {
+            (UnmetReason::ProofRequired, remedy)
+        };
+        assert_eq!(unmet_by(&or_strong, &unbound), expected, "{kind:?}");
+    }
 }

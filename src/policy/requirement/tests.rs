@@ -2,12 +2,19 @@ use super::*;
 use crate::jose::signing_fixture::verified;
 use crate::policy::provider::{Audiences, Provider};
 pub(super) use crate::policy::provider_fixture::NOW_SECS;
-use crate::policy::provider_fixture::{ISSUER, NOW, SKEW_SECS, provider};
+use crate::policy::provider_fixture::{ISSUER, NOW, SKEW_SECS, dpop, provider};
+use crate::policy::sender_constraint::{ConstraintMode, SenderConstraint};
 use serde_json::{Value, json};
 
 /// A token with these claims in addition to the usual ones. `null` removes a claim.
 pub(super) fn token(changes: &Value) -> ValidatedToken {
-    let provider = Provider { audiences: Audiences::InsecureAny, ..provider() };
+    let both = SenderConstraint { mtls: ConstraintMode::IfBound, dpop: Some(dpop(false)) };
+    token_of(both, changes)
+}
+
+/// The same, of a provider with this setting.
+pub(super) fn token_of(sender_constraint: SenderConstraint, changes: &Value) -> ValidatedToken {
+    let provider = Provider { audiences: Audiences::InsecureAny, sender_constraint, ..provider() };
     let mut claims = json!({"iss": ISSUER, "exp": NOW_SECS + 3600, "sub": "alice", "cid": "0oa1", "aud": "api://a"});
     for (name, value) in changes.as_object().unwrap() {
         claims[name] = value.clone();
@@ -43,6 +50,8 @@ fn evaluate(term: &Term, claims: &Value) -> Verdict {
     evaluate_at(&one(term.clone()), &token(claims), NOW)
 }
 
+/// SHA-256 of nothing.
+const THUMBPRINT: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
 const HOLDS: Verdict = Verdict::Holds;
 const FAILS: Verdict = Verdict::Fails;
 const MISSING: Verdict = Verdict::Indeterminate(Indeterminate::Missing);
@@ -98,6 +107,29 @@ fn any_scope_requires_one_of_the_scopes() {
             (json!({}), FAILS),
         ],
     );
+}
+
+/// The members of `cnf` of a bound token.
+pub(super) fn bound_to(members: &[&str]) -> Value {
+    let cnf: serde_json::Map<_, _> = members.iter().map(|name| ((*name).to_owned(), json!(THUMBPRINT))).collect();
+    if cnf.is_empty() { json!({}) } else { json!({ "cnf": cnf }) }
+}
+
+#[test]
+fn proof_requires_the_binding_of_its_kind() {
+    let (key, certificate, both) = (bound_to(&["jkt"]), bound_to(&["x5t#S256"]), bound_to(&["jkt", "x5t#S256"]));
+    for (kind, expected) in [
+        (ProofKind::Dpop, [HOLDS, FAILS, HOLDS, FAILS]),
+        (ProofKind::Mtls, [FAILS, HOLDS, HOLDS, FAILS]),
+        (ProofKind::Any, [HOLDS, HOLDS, HOLDS, FAILS]),
+    ] {
+        let claims = [&key, &certificate, &both, &json!({})];
+        let rows: Vec<(Value, Verdict)> = claims.into_iter().cloned().zip(expected).collect();
+        assert_rows(&Term::Proof(kind), &rows);
+        let without = RequirementContext { token: None, now: NOW, request: None };
+        assert_eq!(one(Term::Proof(kind)).evaluate(&without), MISSING, "{kind:?}");
+        assert_eq!(one(Term::Not(one(Term::Proof(kind)))).evaluate(&without), MISSING, "{kind:?}");
+    }
 }
 
 #[test]

@@ -38,6 +38,7 @@ impl Term {
             Self::Groups(_) => Some(names.groups.to_vec()),
             Self::Claim(test) => Some(test.path.clone()),
             Self::Methods(_) => named("amr"),
+            Self::Proof(_) => named("cnf"),
             Self::Authentication(_) => named("acr"),
             Self::MaxAge(_) => named("auth_time"),
             Self::Scopes(_) | Self::AnyScope(_) => names.scope.first().and_then(|name| named(name)),

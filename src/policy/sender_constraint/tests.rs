@@ -115,3 +115,42 @@ fn only_the_digest_of_the_certificate_meets_the_constraint() {
         assert_eq!(binding.check_certificate(other), Err(ConstraintFault::CertificateMismatch), "{at}");
     }
 }
+
+#[test]
+fn a_binding_proves_what_it_has_and_has_the_name_of_it() {
+    let thumbprint = Thumbprint::parse(BASE64URL);
+    let (dpop, mtls, any) = (ProofKind::Dpop, ProofKind::Mtls, ProofKind::Any);
+    for (key, certificate, name, proved) in [
+        (None, None, None, &[][..]),
+        (thumbprint, None, Some("dpop"), &[dpop, any]),
+        (None, thumbprint, Some("mtls"), &[mtls, any]),
+        (thumbprint, thumbprint, Some("dpop_mtls"), &[dpop, mtls, any]),
+    ] {
+        let binding = Binding { certificate, key };
+        assert_eq!(binding.kind().map(BindingKind::name), name);
+        for kind in [dpop, mtls, any] {
+            assert_eq!(binding.proves(kind), proved.contains(&kind), "{name:?}: {kind:?}");
+        }
+    }
+}
+
+#[test]
+fn a_provider_accepts_the_proofs_of_its_modes_and_requires_those_of_every_token() {
+    use ConstraintMode::{IfBound, Off, Required};
+    for (dpop, mtls, accepted, required) in [
+        (Off, Off, [false; 3], [false; 3]),
+        (IfBound, Off, [true, false, true], [false; 3]),
+        (Off, IfBound, [false, true, true], [false; 3]),
+        (Required, IfBound, [true; 3], [true, false, true]),
+        (IfBound, Required, [true; 3], [false, true, true]),
+        (Required, Required, [true; 3], [true; 3]),
+    ] {
+        let modes = ConstraintModes { dpop, mtls };
+        let kinds = [ProofKind::Dpop, ProofKind::Mtls, ProofKind::Any];
+        assert_eq!(kinds.map(|kind| modes.accept(kind)), accepted, "{modes:?}");
+        assert_eq!(kinds.map(|kind| modes.require(kind)), required, "{modes:?}");
+        assert_eq!(modes.accept_some(), accepted[2], "{modes:?}");
+        let dpop = (dpop != Off).then(|| self::dpop(dpop == Required));
+        assert_eq!(SenderConstraint { mtls, dpop }.modes(), modes);
+    }
+}

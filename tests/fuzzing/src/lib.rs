@@ -82,7 +82,7 @@ pub fn seeds(target: &str) -> Vec<(&'static str, Vec<u8>)> {
     ruled["rules"] = json!([
         { "name": "health", "match": { "path": "/healthz" }, "access": "public" },
         { "name": "r", "match": { "hosts": ["*.acme.com", "[::1]"], "path_prefix": "/a", "methods": ["GET"], "ignore_case": true },
-          "require": { "scopes": ["r:a"], "any_scope": ["x", "y"], "acr": ["phr"], "max_age": "15m" } },
+          "require": { "scopes": ["r:a"], "any_scope": ["x", "y"], "acr": ["phr"], "max_age": "15m", "proof": "any" } },
         { "match": { "path_regex": "/[0-9]{4}(/.*)?" }, "report_only": true, "require": {
           "any_of": [{ "groups": ["g"] }, { "claims": { "d": "f", "l": { "one_of": [3, true] } }, "client_ids": ["c"] }],
           "all_of": [{ "amr": ["hwk"] }], "not": { "audiences": ["z"] } } }]);

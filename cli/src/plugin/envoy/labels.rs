@@ -6,7 +6,7 @@ use super::fields::{field, list, string};
 use crate::plugin::diagnostic::{HostCode, HostDiagnostic};
 
 const PREFIX: &str = "okta_proxy_wasm";
-const LABELS: [&str; 7] = ["verdict", "reason", "outcome", "result", "verifier", "rule", "provider"];
+const LABELS: [&str; 8] = ["verdict", "reason", "constraint", "outcome", "result", "verifier", "rule", "provider"];
 
 /// The warning for a bootstrap that does not define all labels.
 pub(in crate::plugin) fn missing_labels(document: &Value) -> Option<HostDiagnostic> {

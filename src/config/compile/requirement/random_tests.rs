@@ -3,16 +3,18 @@
 
 use super::tests::compiled;
 use crate::jose::signing_fixture::verified;
-use crate::policy::provider_fixture::{NOW, NOW_SECS, SKEW_SECS, provider};
+use crate::policy::provider_fixture::{NOW, NOW_SECS, SKEW_SECS, dpop, provider};
 use crate::policy::requirement::{Remedy, RequirementContext, Verdict};
-use crate::policy::{Audiences, Provider, Requirement, ValidatedToken};
-use crate::unix_time::UnixTime;
+use crate::policy::{Audiences, ConstraintMode, ProofKind, Provider, SenderConstraint, ValidatedToken};
 use serde_json::{Map, Value, json};
 
 const DOCUMENTS: usize = 3000;
 const TOKENS: usize = 60;
 const TOKENS_PER_DOCUMENT: usize = 12;
 const ACR: [&str; 5] = ["phrh", "phr", "urn:okta:loa:2fa:any", "urn:okta:loa:1fa:pwd", "u:gold"];
+const THUMBPRINT: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+/// The members of `cnf` that providers accept.
+const ACCEPTED: [&[&str]; 4] = [&[], &["jkt"], &["x5t#S256"], &["jkt", "x5t#S256"]];
 const SCOPES: [&str; 4] = ["read", "read:all", "write", "admin"];
 
 /// Knuth's MMIX generator; its high bits.
@@ -40,7 +42,7 @@ impl Random {
     }
 }
 
-fn claims(random: &mut Random) -> Value {
+fn claims(random: &mut Random, accepted: &[&str]) -> Value {
     let strange = [json!(null), json!(5), json!(true), json!({"a": 1}), json!([["x"]]), json!(["x", 5])];
     let mut claims = json!({"iss": "https://idp.example", "exp": NOW_SECS + 3600});
     let mut add = |random: &mut Random, name: &str, value: Value| {
@@ -79,12 +81,19 @@ fn claims(random: &mut Random) -> Value {
     if random.chance(85) {
         claims["aud"] = random.some(&["u", "v", "w"]);
     }
+    for member in accepted {
+        if random.chance(50) {
+            claims["cnf"][member] = json!(THUMBPRINT);
+        }
+    }
     claims
 }
 
-fn validated(claims: &Value) -> ValidatedToken {
+fn validated(claims: &Value, accepted: &[&str]) -> ValidatedToken {
     let issuer = "https://idp.example".into();
-    let provider = Provider { issuer, audiences: Audiences::InsecureAny, ..provider() };
+    let mtls = if accepted.contains(&"x5t#S256") { ConstraintMode::IfBound } else { ConstraintMode::Off };
+    let sender_constraint = SenderConstraint { mtls, dpop: accepted.contains(&"jkt").then(|| dpop(false)) };
+    let provider = Provider { issuer, audiences: Audiences::InsecureAny, sender_constraint, ..provider() };
     ValidatedToken::validate(verified(claims, None), &provider, NOW).unwrap()
 }
 
@@ -108,7 +117,7 @@ fn require(random: &mut Random, depth: usize, is_negated: bool) -> Value {
     let mut members = Map::new();
     let wanted = if is_negated { 1 } else { 1 + random.below(3) };
     while members.len() < wanted {
-        let kind = random.below(if depth == 0 { 9 } else { 12 });
+        let kind = random.below(if depth == 0 { 10 } else { 13 });
         let (name, value) = match kind {
             0 => ("scopes", random.some(&SCOPES)),
             1 => ("any_scope", random.some(&SCOPES)),
@@ -119,8 +128,9 @@ fn require(random: &mut Random, depth: usize, is_negated: bool) -> Value {
             6 => ("claims", json!([claim_test(random)])),
             7 => ("acr", if random.chance(50) { json!(random.pick(&ACR)) } else { random.some(&ACR) }),
             8 => ("max_age", json!(random.pick(&["60s", "1m", "5m"]))),
-            9 => ("any_of", json!([require(random, depth - 1, false), require(random, depth - 1, false)])),
-            10 => ("all_of", json!([require(random, depth - 1, false), require(random, depth - 1, false)])),
+            9 => ("proof", json!(random.pick(&["dpop", "mtls", "any"]))),
+            10 => ("any_of", json!([require(random, depth - 1, false), require(random, depth - 1, false)])),
+            11 => ("all_of", json!([require(random, depth - 1, false), require(random, depth - 1, false)])),
             _ => ("not", require(random, depth - 1, true)),
         };
         members.insert(name.to_owned(), value);
@@ -181,6 +191,14 @@ fn naive_member(name: &str, wanted: &Value, claims: &Value) -> Option<bool> {
             let seconds = if *wanted == json!("5m") { 300 } else { 60 };
             Some(auth_time + seconds + SKEW_SECS >= NOW_SECS)
         }
+        "proof" => {
+            let is_bound = |member: &str| !claims["cnf"][member].is_null();
+            Some(match wanted.as_str().unwrap() {
+                "dpop" => is_bound("jkt"),
+                "mtls" => is_bound("x5t#S256"),
+                _ => is_bound("jkt") || is_bound("x5t#S256"),
+            })
+        }
         "claims" => all(&each(wanted, naive_claim)),
         "all_of" => all(&each(wanted, naive)),
         "any_of" => any(&each(wanted, naive)),
@@ -231,11 +249,20 @@ fn mentions(require: &Value, name: &str) -> bool {
     require.to_string().contains(&format!("\"{name}\""))
 }
 
-/// The token of a client that requests exactly what the challenge names.
-fn remedied(claims: &Value, remedy: &Remedy<'_>) -> Option<Value> {
+/// The token of a client that requests exactly what the challenge names, and has what it can be bound to.
+fn remedied(claims: &Value, remedy: &Remedy<'_>, accepted: &[&str]) -> Option<Value> {
     let mut claims = claims.clone();
     match remedy {
         Remedy::None => return None,
+        Remedy::BoundToken(kind) => {
+            let member = match kind {
+                ProofKind::Dpop => "jkt",
+                ProofKind::Mtls => "x5t#S256",
+                ProofKind::Any => accepted[0],
+            };
+            assert!(accepted.contains(&member), "the provider rejects such tokens");
+            claims["cnf"][member] = json!(THUMBPRINT);
+        }
         Remedy::Scopes(scopes) => claims["scp"] = json!(scopes),
         Remedy::Authentication { acr_values, max_age, scopes } => {
             if let Some(value) = acr_values.first() {
@@ -255,21 +282,22 @@ fn remedied(claims: &Value, remedy: &Remedy<'_>) -> Option<Value> {
 #[test]
 fn the_naive_evaluation_agrees_and_what_is_told_helps() {
     let mut random = Random(42);
-    let tokens: Vec<(Value, ValidatedToken)> = (0..TOKENS)
+    let tokens: Vec<(Value, &[&str], ValidatedToken)> = (0..TOKENS)
         .map(|_| {
-            let claims = claims(&mut random);
-            let token = validated(&claims);
-            (claims, token)
+            let accepted = random.pick(&ACCEPTED);
+            let claims = claims(&mut random, accepted);
+            let token = validated(&claims, accepted);
+            (claims, accepted, token)
         })
         .collect();
     let now = NOW;
-    let (mut held, mut failed, mut unknown, mut helped, mut hopeless) = (0, 0, 0, 0, 0);
+    let (mut held, mut failed, mut unknown, mut helped, mut bound, mut hopeless) = (0, 0, 0, 0, 0, 0);
     for _ in 0..DOCUMENTS {
         let document = require(&mut random, 3, false);
         // Some are invalid: `acr` in `not`, contradictions.
         let Some(requirement) = compiled(&document).0 else { continue };
         for _ in 0..TOKENS_PER_DOCUMENT {
-            let (claims, token) = &tokens[random.below(TOKENS)];
+            let (claims, accepted, token) = &tokens[random.below(TOKENS)];
             let facts = RequirementContext { token: Some(token), now, request: None };
             let verdict = requirement.evaluate(&facts);
             let truth = match verdict {
@@ -292,33 +320,44 @@ fn the_naive_evaluation_agrees_and_what_is_told_helps() {
             if mentions(&document, "not") || !random.chance(10) {
                 continue;
             }
-            match remedied(claims, &unmet.remedy) {
-                Some(better) => {
-                    helped += 1;
-                    assert!(passes(&requirement, &better, now), "{document}\n{claims}\n{unmet:?}");
-                }
-                None => {
-                    hopeless += 1;
-                    assert_hopeless(&document, claims);
-                }
+            let Some(mut better) = remedied(claims, &unmet.remedy, accepted) else {
+                hopeless += 1;
+                assert_hopeless(&document, claims, accepted);
+                continue;
+            };
+            helped += 1;
+            // With a bound token the client learns what else it needs, such as the other binding.
+            let mut remedy = unmet.remedy.clone();
+            while matches!(remedy, Remedy::BoundToken(_)) {
+                bound += 1;
+                let token = validated(&better, accepted);
+                let context = RequirementContext { token: Some(&token), now, request: None };
+                let Err(next) = requirement.check(&context) else { break };
+                assert_ne!(next.remedy, remedy, "{document}\n{claims}");
+                remedy = next.remedy;
+                better = remedied(&better, &remedy, accepted)
+                    .unwrap_or_else(|| panic!("no remedy after {unmet:?}: {document}\n{claims}"));
             }
+            let token = validated(&better, accepted);
+            let context = RequirementContext { token: Some(&token), now, request: None };
+            assert!(requirement.check(&context).is_ok(), "{document}\n{claims}\n{unmet:?}");
         }
     }
     for (what, count) in [("held", held), ("failed", failed), ("unknown", unknown), ("told a remedy", helped)] {
         assert!(count > 200, "{what}: only {count}");
     }
     assert!(hopeless > 200, "told none: only {hopeless}");
+    assert!(bound > 40, "told to request a bound token: only {bound}");
 }
 
-fn passes(requirement: &Requirement, claims: &Value, now: UnixTime) -> bool {
-    requirement.check(&RequirementContext { token: Some(&validated(claims)), now, request: None }).is_ok()
-}
-
-/// Without a remedy, no scopes and no sign-in would have helped; malformed claims stay as they are.
-fn assert_hopeless(document: &Value, claims: &Value) {
+/// Without a remedy, no scopes, sign-in or binding would have helped; malformed claims stay as they are.
+fn assert_hopeless(document: &Value, claims: &Value, accepted: &[&str]) {
     for acr in ACR {
         let mut best = claims.clone();
         best["scp"] = json!(SCOPES);
+        for member in accepted {
+            best["cnf"][member] = json!(THUMBPRINT);
+        }
         if claims.get("acr").is_none_or(Value::is_string) {
             best["acr"] = json!(acr);
         }

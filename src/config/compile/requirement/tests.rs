@@ -45,7 +45,7 @@ fn text(value: &str) -> ClaimValue {
 #[test]
 fn every_member_becomes_its_term_in_the_order_of_reasons() {
     let document = json!({
-        "scopes": ["b", "a"], "any_scope": ["x", "y"], "acr": "phr", "max_age": "15m", "amr": ["hwk"],
+        "scopes": ["b", "a"], "any_scope": ["x", "y"], "acr": "phr", "max_age": "15m", "amr": ["hwk"], "proof": "mtls",
         "claims": { "department": "finance" }, "groups": ["g", "h"], "client_ids": ["0oa"], "audiences": ["api://a"],
         "not": { "client_ids": ["0ob"] }, "any_of": [{ "scopes": ["c"] }, { "groups": ["i"] }],
         "all_of": [{ "scopes": ["d"] }, { "claims": { "level": 5 } }]
@@ -60,6 +60,7 @@ fn every_member_becomes_its_term_in_the_order_of_reasons() {
         claim(&["level"], Expected::OneOf(vec![ClaimValue::Number(5.0)])),
         Term::Methods(owned(&["hwk"])),
         Term::Not(Requirement::all(vec![Term::Clients(owned(&["0ob"]))])),
+        Term::Proof(ProofKind::Mtls),
         Term::Authentication(owned(&["phr"])),
         Term::MaxAge(Duration::from_secs(900)),
         Term::Scopes(owned(&["b", "a"])),
@@ -137,6 +138,10 @@ fn every_error_is_reported_once_at_its_path() {
         (json!({"scope": ["a"]}), ".scope", "did you mean `scopes`?"),
         (json!({"condition": "maybe"}), ".condition", "unknown variable"),
         (json!({"scopes": "a"}), ".scopes", "expected a list"),
+        (json!({"proof": "tls"}), ".proof", "one of \"dpop\", \"mtls\", \"any\""),
+        (json!({"proof": true}), ".proof", "one of \"dpop\", \"mtls\", \"any\""),
+        (json!({"proof": "dpop", "not": {"proof": "any"}}), "", "no token can meet this"),
+        (json!({"not": {"proof": "dpop", "groups": ["a"]}}), ".not", "several members"),
         (json!({"scopes": []}), ".scopes", "an empty list"),
         (json!({"scopes": {}}), ".scopes", "an empty list"),
         (json!({"scopes": ["a", 5]}), ".scopes[1]", "expected a string"),
