@@ -262,13 +262,12 @@ fn sender_constraint(constraint: &SenderConstraint, nonce_key: Value) -> Value {
         ConstraintMode::IfBound => "if_bound",
         ConstraintMode::Required => "required",
     };
-    let mut members = json!({ "mtls": mode(constraint.mtls), "dpop": mode(constraint.dpop_mode()), "proofs": null });
-    if let Some(dpop) = &constraint.dpop {
+    let proofs = constraint.dpop.as_ref().map(|dpop| {
         let origins: Vec<&str> = dpop.origins.iter().map(PublicOrigin::as_str).collect();
         let algorithms: Vec<&str> = dpop.algorithms.iter().map(|algorithm| algorithm.name()).collect();
         let nonce = if matches!(dpop.nonce, NonceMode::Off) { "off" } else { "required" };
-        members["proofs"] = json!({ "origins": origins, "algorithms": algorithms, "max_age": duration(dpop.max_age), "nonce": nonce,
-                "nonce_key": nonce_key });
-    }
-    members
+        json!({ "origins": origins, "algorithms": algorithms, "max_age": duration(dpop.max_age), "nonce": nonce,
+            "nonce_key": nonce_key })
+    });
+    json!({ "mtls": mode(constraint.mtls), "dpop": mode(constraint.dpop_mode()), "proofs": proofs })
 }

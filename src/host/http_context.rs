@@ -11,7 +11,8 @@ use crate::host::apply_decision::{SERVED_BY_FILTER, reject, send_response};
 use crate::host::host_error::HostError;
 use crate::host::host_interface::ResponseBody;
 use crate::host::root_state::RootState;
-use crate::host::stream_state::{ParkedStream, SharedStream, StreamState};
+use crate::host::shared_streams::{ParkedStream, SharedStream};
+use crate::host::stream_state::StreamState;
 use crate::host::{clock, headers};
 
 /// How often the engine may request attributes of one request.

@@ -27,6 +27,7 @@ mod root_state;
 mod shared_data;
 mod shared_proofs;
 mod shared_records;
+mod shared_streams;
 mod stream_state;
 mod wake_ups;
 

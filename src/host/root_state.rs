@@ -12,7 +12,7 @@ use crate::host::leases::Leases;
 use crate::host::log::CalloutLog;
 use crate::host::metrics::Metrics;
 use crate::host::plain_host::PlainHost;
-use crate::host::stream_state::ParkedStreams;
+use crate::host::shared_streams::ParkedStreams;
 use crate::host::wake_ups::WakeUps;
 
 const SOONEST_TICK: Duration = Duration::from_millis(1);

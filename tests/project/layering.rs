@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which modules each module may name. The base files may be named by all.
-const MAY_NAME: [(&str, &[&str]); 12] = [
+const MAY_NAME: [(&str, &[&str]); 13] = [
     ("jose", &[]),
     ("cel", &[]),
     ("policy", &["cel", "jose"]),
@@ -15,22 +15,25 @@ const MAY_NAME: [(&str, &[&str]); 12] = [
     ("keys", &["lookup", "policy", "jose", "telemetry"]),
     ("introspection", &["lookup", "policy", "jose", "telemetry"]),
     ("revocation", &["lookup", "policy", "jose"]),
-    ("engine", &["keys", "introspection", "revocation", "lookup", "policy", "jose", "telemetry"]),
+    ("replay", &["lookup"]),
+    ("engine", &["keys", "introspection", "replay", "revocation", "lookup", "policy", "jose", "telemetry"]),
     ("telemetry", &[]),
     ("host", &["engine", "lookup", "config", "telemetry"]),
 ];
-const BASE: [&str; 13] = [
+const BASE: [&str; 15] = [
     "authority",
     "callout",
     "civil_date",
     "encoding",
     "http",
+    "http_uri",
     "json_path",
     "randomness",
     "memory",
     "redacted",
     "sequence",
     "spelling",
+    "thumbprint",
     "unix_time",
     "wake_slots",
 ];

@@ -48,7 +48,10 @@ fn check_binding(
             // Of a request that was pending since.
             Some(proof) if proof.key == key => Ok(()),
             Some(_) => Err(ProofFault::KeyMismatch.into()),
-            None => Ok(request.context.proof = Some(check_proof(request, token, key, resources)?)),
+            None => {
+                request.context.proof = Some(check_proof(request, token, key, resources)?);
+                Ok(())
+            }
         },
     }
 }
