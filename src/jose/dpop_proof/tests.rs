@@ -17,9 +17,10 @@ fn claims() -> Value {
 /// With changes; `null` removes a member.
 fn changed(mut members: Value, changes: &Value) -> Value {
     for (name, value) in changes.as_object().unwrap() {
-        match value {
-            Value::Null => drop(members.as_object_mut().unwrap().remove(name)),
-            value => members[name] = value.clone(),
+        if value.is_null() {
+            members.as_object_mut().unwrap().remove(name);
+        } else {
+            members[name] = value.clone();
         }
     }
     members
