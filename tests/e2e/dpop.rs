@@ -3,14 +3,21 @@
 
 use std::collections::HashSet;
 use std::fmt::Debug;
+use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
 use crate::gateway::{API, Gateway, Setup, minimal_configuration};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use testbed::authorization_server::{DEFAULT_AUDIENCE, ISSUER, OPAQUE_AUDIENCE, now};
+use testbed::dpop::{NONCE_SLOT, nonce_of_slot};
 use testbed::polling::until;
 use testbed::programs::{GrpcServer, dpop_client, grpc_calls};
-use testbed::{ClientTokenRequest, Cluster, ListenerOptions, Mode, ProofKey, Request, Response, send_many};
+use testbed::{
+    Certificate, CertificateAuthority, ClientCertificates, ClientTokenRequest, Cluster, DownstreamTls, ListenerOptions,
+    Mode, ProofKey, Request, Response, TempDir, send_many, tls,
+};
 
 pub const ORIGIN: &str = "https://api.acme.com";
 const READ: &str = "read:accounts";
@@ -92,8 +99,6 @@ fn assert_denied(response: &Response, status: u16, expected: &str, what: &impl D
 }
 
 fn payload_of(token: &str) -> Value {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     let payload = token.split('.').nth(1).expect("a JWT");
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64url")).expect("JSON")
 }
@@ -215,6 +220,111 @@ fn nonces_of_another_key_or_issuer_are_answered_with_the_current_one_by_every_wo
     let refused = client.with_proof("GET", "/accounts", &proof).send(gateway.port());
     assert_denied(&refused, 401, "proof_htm_mismatch", &"without a nonce");
     assert_eq!(refused.header("dpop-nonce"), None);
+    gateway.assert_no_trap();
+}
+
+const NONCE_KEY_VARIABLE: &str = "DPOP_NONCE_KEY";
+const NONCE_KEY: &str = "q4J0hU3m1Rk8fT6yVb2nXw7sZc5dEg9a";
+
+fn nonce_of(slot: u64) -> String {
+    nonce_of_slot(NONCE_KEY, ISSUER, slot)
+}
+
+/// Repeats what was true of one slot of time and began in it, if it ended in the next one.
+fn in_one_slot<T>(act: impl Fn(u64) -> T) -> T {
+    loop {
+        let slot = now() / NONCE_SLOT;
+        let result = act(slot);
+        if now() / NONCE_SLOT == slot {
+            return result;
+        }
+    }
+}
+
+#[test]
+fn a_nonce_that_ends_is_renewed_with_the_response_and_gateways_with_one_key_accept_each_other_s() {
+    let mut configuration = configuration("required", json!({ "nonce": "required" }));
+    configuration["providers"]["okta"]["sender_constraint"]["proofs"]["nonce_key"] =
+        json!({ "env": NONCE_KEY_VARIABLE });
+    let start = || {
+        let gateway = Setup {
+            configuration: configuration.clone(),
+            listener: |listener| ListenerOptions { host_env_keys: vec![NONCE_KEY_VARIABLE.to_owned()], ..listener },
+            environment: vec![(NONCE_KEY_VARIABLE, NONCE_KEY.to_owned())],
+            ..Setup::default()
+        }
+        .start();
+        gateway.wait_until_keys_are_held();
+        gateway
+    };
+    for gateway in [start(), start()] {
+        let client = Client::new(&gateway);
+        let send = |nonce: String, path: &str| {
+            let mut claims = client.key.claims("GET", &format!("{ORIGIN}{path}"), Some(&client.token));
+            claims["nonce"] = json!(nonce);
+            client.with_proof("GET", path, &client.key.sign(&claims)).send(gateway.port())
+        };
+        for _ in 0..8 {
+            let (slot, response) = in_one_slot(|slot| (slot, send(nonce_of(slot - 1), "/accounts")));
+            assert_eq!(response.status, 200, "{}", response.text());
+            assert_eq!(response.headers("dpop-nonce"), [nonce_of(slot)]);
+            let (_, response) = in_one_slot(|slot| (slot, send(nonce_of(slot), "/accounts")));
+            assert_eq!((response.status, response.headers("dpop-nonce")), (200, Vec::new()));
+            let (slot, response) = in_one_slot(|slot| (slot, send(nonce_of(slot - 2), "/accounts")));
+            assert_denied(&response, 401, "nonce_invalid", &"two slots ago");
+            assert_eq!(response.headers("dpop-nonce"), [nonce_of(slot)]);
+        }
+        for request in gateway.backend.requests() {
+            assert_eq!(request.headers.first("dpop-nonce"), None, "the backend sees no nonce");
+        }
+        assert!(!gateway.envoy.log().contains(NONCE_KEY), "the key is in the log");
+        gateway.assert_no_trap();
+    }
+}
+
+#[test]
+fn a_token_that_is_bound_to_a_key_and_a_certificate_needs_both() {
+    const TLS: &str = "tls";
+    let directory = TempDir::with_prefix("dpop-").expect("a temporary directory");
+    let authority = CertificateAuthority::create(directory.path());
+    let device = authority.issue_to_client("d-7", "spiffe://acme/d-7", "d-7.devices.acme.com");
+    let other = authority.issue_to_client("d-8", "spiffe://acme/d-8", "d-8.devices.acme.com");
+    let mut configuration = configuration("if_bound", json!({}));
+    configuration["providers"]["okta"]["sender_constraint"]["mtls"] = json!("if_bound");
+    let over_tls = ListenerOptions {
+        tls: Some(DownstreamTls {
+            tls_inspector: false,
+            certificate: authority.issue("api.acme.com"),
+            clients: ClientCertificates::FromCa(authority.ca_pem_path()),
+        }),
+        ..ListenerOptions::filtered(TLS, &configuration)
+    };
+    let gateway = Setup { configuration, more_listeners: vec![over_tls], ..Setup::default() }.start();
+    gateway.wait_until_keys_are_held();
+    let key = ProofKey::generate();
+    // The authorization server of the tests binds a token to one of them only.
+    let token = gateway.bent(json!({ "cnf": { "x5t#S256": device.thumbprint(), "jkt": key.thumbprint() } }));
+    let client = Client { key, token };
+    let thief = Client { key: ProofKey::generate(), token: client.token.clone() };
+    let send = |request: &Request, certificate: Option<&Certificate>| {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, gateway.envoy.port(TLS))).expect("it listens");
+        tls::send(request, stream, "api.acme.com", &authority.ca_pem_path(), certificate).expect("a response")
+    };
+    for _ in 0..4 {
+        let response = send(&client.request("GET", "/accounts"), Some(&device));
+        assert_eq!(response.status, 200, "{}", response.text());
+        for (certificate, reason) in [(Some(&other), "certificate_mismatch"), (None, "certificate_missing")] {
+            assert_denied(&send(&client.request("GET", "/accounts"), certificate), 401, reason, &"a good proof");
+        }
+        let of_thief = send(&thief.request("GET", "/accounts"), Some(&device));
+        assert_denied(&of_thief, 401, "proof_key_mismatch", &"a good certificate");
+        let bearer = send(&Request::get("/accounts").bearer(&client.token), Some(&device));
+        assert_denied(&bearer, 401, "dpop_scheme_required", &"a good certificate");
+    }
+    // A proof that came with another certificate is not used up by it.
+    let request = client.request("GET", "/accounts");
+    assert_denied(&send(&request, Some(&other)), 401, "certificate_mismatch", &"another certificate");
+    assert_eq!(send(&request, Some(&device)).status, 200);
     gateway.assert_no_trap();
 }
 

@@ -4,11 +4,22 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
+use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
 use crate::authorization_server::now;
+
+/// How long a nonce of the filter is the current one, in seconds.
+pub const NONCE_SLOT: u64 = 120;
+
+/// The nonce that the filter makes with this key in a slot of time, as `src/policy/dpop/nonce.rs` says.
+pub fn nonce_of_slot(key: &str, issuer: &str, slot: u64) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());
+    let text = [b"okta-proxy-wasm DPoP nonce\0", issuer.as_bytes(), &[0], &slot.to_be_bytes()].concat();
+    URL_SAFE_NO_PAD.encode(&hmac::sign(&key, &text).as_ref()[..16])
+}
 
 /// A key pair of a client, P-256.
 pub struct ProofKey {

@@ -239,7 +239,7 @@ impl RunningExample {
         let again = self.last.lock().expect("no panic").request.clone().filter(|_| row.again);
         let request = again.unwrap_or_else(|| self.request(row));
         let answers: Vec<_> = (0..row.times).map(|_| self.send(row, &request).ok()).collect();
-        let nonce = answers.iter().flatten().filter_map(|answer| answer.header("dpop-nonce")).last();
+        let nonce = answers.iter().flatten().filter_map(|answer| answer.header("dpop-nonce")).next_back();
         self.remember(request, nonce);
         let expected = if row.reason.is_some() || row.would_deny.is_some() { row.times } else { 0 };
         let told = || Some(self.notable_records()).filter(|records| records.len() >= logged_before + expected);
