@@ -126,8 +126,8 @@ document! {
 document! {
     /// The memory for proofs that were used. All workers of a process share it on Envoy; other hosts have one in each worker.
     ReplayDetectionDocument {
-        /// How many proofs are remembered, between 16384 and 1048576. Each takes up to 50 bytes of the
-        /// process, until it is older than `max_age` of its provider. One client may use a quarter of them. A proof that cannot be remembered is a 503. Default: 131072.
+        /// How many proofs the memory holds, between 16384 and 1048576. Each takes up to 50 bytes of the
+        /// process, until it is older than `max_age` of its provider. One client may use a quarter of them. A request whose proof has no space is a 503. Default: 131072.
         max_proofs: u32,
     }
 }
@@ -250,7 +250,7 @@ document! {
         /// The accepted algorithms of proofs. Default: all that tokens may have.
         algorithms: Vec<Algorithm>,
         /// The greatest accepted difference between `iat` of a proof and the time here, between `"5s"` and `"300s"`. A proof is
-        /// remembered for that long. Default: `"60s"`.
+        /// kept for that long. Default: `"60s"`.
         max_age: Duration,
         /// Whether a proof must have a nonce of the filter: `off` or `required`. A nonce is accepted for two to four minutes; a client
         /// gets the next one with a response before that. Default: `off`.

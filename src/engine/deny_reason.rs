@@ -52,7 +52,7 @@ pub enum DenyReason {
     RevocationsUnavailable(Duration),
     /// The request was pending until its deadline.
     WaitTimedOut,
-    /// Proofs cannot be remembered now: the client uses its share of the memory, or it is full.
+    /// The memory of used proofs has no space: the client uses its share, or it is full.
     ReplayDetectionFull,
     /// Too many requests are pending.
     TooManyPending,

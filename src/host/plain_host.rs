@@ -126,7 +126,7 @@ impl Host for PlainHost {
         }
         if policy.providers.accepts_proofs() {
             limitations.push(String::from(
-                "$.replay_detection: each worker of this host remembers proofs alone, so that each may accept a proof once",
+                "$.replay_detection: each worker of this host has a memory of its own, so that each may accept a proof once",
             ));
         }
         for (_, provider) in policy.providers.iter() {

@@ -97,7 +97,7 @@ pub struct Policy {
     pub readiness_path: Option<String>,
     /// The limits of the token cache.
     pub cache: CacheLimits,
-    /// How many used proofs are remembered.
+    /// How many used proofs the memory holds.
     pub max_proofs: u32,
 }
 

@@ -6,7 +6,7 @@ use super::{BUCKETS, Holder, ProofDigest, Recorded, UsedProof};
 use crate::lookup::record::{Record, RecordReader, RecordWriter};
 use crate::unix_time::UnixTime;
 
-/// Where there is space, a proof is remembered for so much longer, the greatest `max_age`: a new configuration may accept
+/// Where there is space, a proof is kept for so much longer, the greatest `max_age`: a new configuration may accept
 /// older proofs.
 const KEPT_AFTER: Duration = Duration::from_secs(300);
 

@@ -42,7 +42,7 @@ pub enum Recorded {
     First,
     /// It was used before.
     Again,
-    /// It cannot be remembered.
+    /// There is no space for it.
     NoSpace,
 }
 

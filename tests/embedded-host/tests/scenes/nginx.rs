@@ -9,6 +9,7 @@ use embedded_host::{
 };
 use serde_json::json;
 
+use super::proof_signer::ProofSigner;
 use super::signing::{SigningKey, payload, with};
 use super::{
     NOW, configured, fetch_keys, fetched_keys, fields, forwarded, good_token, inline_keys, published, status,
@@ -243,17 +244,54 @@ fn requests_before_the_first_keys_are_to_try_again() {
 }
 
 #[test]
+fn a_proof_is_used_up_by_the_worker_that_accepts_it_and_the_log_says_so() {
+    let mut document = inline_keys();
+    for provider in document["providers"].as_object_mut().unwrap().values_mut() {
+        provider["sender_constraint"] =
+            json!({ "dpop": "if_bound", "proofs": { "origins": ["https://api.acme.com"] } });
+    }
+    let client = ProofSigner::new(1);
+    let token = SigningKey::a("k1").token(&with(&payload(NOW), json!({ "cnf": { "jkt": client.thumbprint() } })));
+    let proof = client.proof(&token, NOW, json!({ "htu": "https://api.acme.com/accounts" }));
+    let credential = format!("DPoP {token}");
+    let mut statuses = Vec::new();
+    for _ in 0..2 {
+        let mut vm = Vm::start(HostBehavior::nginx());
+        let (root, _) = vm.configure(document.to_string().as_bytes());
+        let is_said = |line: &String| line.contains("$.replay_detection: each worker of this host");
+        assert!(vm.log().iter().any(is_said), "{:?}", vm.log());
+        for _ in 0..2 {
+            let request = fields(&[("authorization", credential.as_bytes()), ("dpop", proof.as_bytes())]);
+            let stream = vm.request(root, request);
+            statuses.push(match vm.outcome(stream) {
+                Outcome::Forwarded(_) => 200,
+                Outcome::Responded(response) => response.status,
+                Outcome::Waiting => 0,
+            });
+        }
+    }
+    assert_eq!(statuses, [200, 401, 200, 401]);
+}
+
+#[test]
 fn all_that_this_host_cannot_do_is_logged_at_once() {
     let mut document = inline_keys();
     document["token"] = json!({ "from_params": ["access_token"] });
     document["filter_state"] = json!(["subject"]);
     document["clear_route_cache"] = json!(true);
     for provider in document["providers"].as_object_mut().unwrap().values_mut() {
-        provider["sender_constraint"] = json!({ "mtls": "if_bound" });
+        provider["sender_constraint"] = json!({ "mtls": "if_bound", "dpop": "if_bound",
+            "proofs": { "origins": ["https://api.acme.com"], "nonce": "required" } });
     }
     let mut vm = Vm::start(HostBehavior::nginx());
     vm.configure(document.to_string().as_bytes());
-    for setting in ["`token.from_params`", "`filter_state`", "`clear_route_cache`", "`sender_constraint`"] {
+    for setting in [
+        "`token.from_params`",
+        "`filter_state`",
+        "`clear_route_cache`",
+        "`sender_constraint.mtls`",
+        "`sender_constraint.proofs.nonce`",
+    ] {
         let logged = |line: &String| line.contains("the configuration is refused") && line.contains(setting);
         assert!(vm.log().iter().any(logged), "{setting}: {:?}", vm.log());
     }
