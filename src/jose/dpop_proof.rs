@@ -42,6 +42,8 @@ struct ProofClaims {
     method: String,
     target: String,
     issued_at: UnixTime,
+    not_before: Option<UnixTime>,
+    expiry: Option<UnixTime>,
     token_hash: String,
     nonce: Option<String>,
 }
@@ -125,6 +127,16 @@ impl<'a> UnverifiedProof<'a> {
         self.claims.issued_at
     }
 
+    /// `nbf`, which no proof needs
+    pub const fn not_before(&self) -> Option<UnixTime> {
+        self.claims.not_before
+    }
+
+    /// `exp`, which no proof needs
+    pub const fn expiry(&self) -> Option<UnixTime> {
+        self.claims.expiry
+    }
+
     /// `ath`
     pub fn token_hash(&self) -> &str {
         &self.claims.token_hash
@@ -190,10 +202,16 @@ impl ProofClaims {
             Claim::Valid(text) if !text.is_empty() => Some(text.to_owned()),
             Claim::Valid(_) | Claim::Absent | Claim::Malformed => None,
         };
-        let Claim::Valid(issued_at) = claims.time("iat") else { return None };
+        let time = |claim| match claim {
+            Claim::Valid(time) => Some(Some(time)),
+            Claim::Absent => Some(None),
+            Claim::Malformed => None,
+        };
+        let issued_at = time(claims.time("iat"))??;
+        let (not_before, expiry) = (time(claims.start_time("nbf"))?, time(claims.time("exp"))?);
         let nonce = if claims.contains("nonce") { Some(text("nonce")?) } else { None };
         let (id, method, target) = (text("jti")?, text("htm")?, text("htu")?);
-        Some(Self { id, method, target, issued_at, token_hash: text("ath")?, nonce })
+        Some(Self { id, method, target, issued_at, not_before, expiry, token_hash: text("ath")?, nonce })
     }
 }
 

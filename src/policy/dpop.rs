@@ -74,9 +74,9 @@ pub enum ProofFault {
     TargetMismatch,
     /// `ath` is not the hash of the token.
     TokenMismatch,
-    /// `iat` is too long ago.
+    /// `iat` is too long ago, or `exp` is over.
     Expired,
-    /// `iat` is too far in the future.
+    /// `iat` is too far in the future, or `nbf` is in the future.
     IssuedInTheFuture,
     Nonce(NonceFault),
     SignatureInvalid,
@@ -172,10 +172,10 @@ impl Dpop {
         if proof.token_hash() != base64url(Sha256::digest(token)) {
             return Err(ProofFault::TokenMismatch);
         }
-        if self.end_of(proof.issued_at()) < *now {
+        if self.end_of(proof.issued_at()) < *now || proof.expiry().is_some_and(|expiry| expiry <= *now) {
             return Err(ProofFault::Expired);
         }
-        if now.plus(self.max_age) < proof.issued_at() {
+        if now.plus(self.max_age) < proof.issued_at() || proof.not_before().is_some_and(|start| *now < start) {
             return Err(ProofFault::IssuedInTheFuture);
         }
         nonces.map(|nonces| nonces.check(proof.nonce(), *now)).transpose().map_err(ProofFault::Nonce)

@@ -140,6 +140,8 @@ fn each_check_of_a_proof_rejects_alone_also_for_a_cached_token() {
         ("an ath with padding", changed(json!({ "ath": "AA==" })), "proof_ath_mismatch"),
         ("too old", changed(json!({ "iat": NOW - 61 })), "proof_expired"),
         ("too far in the future", changed(json!({ "iat": NOW + 61 })), "proof_issued_in_the_future"),
+        ("past exp", changed(json!({ "exp": NOW })), "proof_expired"),
+        ("future nbf", changed(json!({ "nbf": NOW + 1 })), "proof_issued_in_the_future"),
         ("no iat", changed(json!({ "iat": null })), "proof_malformed"),
         ("iat as a string", changed(json!({ "iat": NOW.to_string() })), "proof_malformed"),
     ];

@@ -27,6 +27,8 @@ mod decisions;
 #[cfg(not(target_family = "wasm"))]
 mod differential;
 mod dpop;
+#[cfg(not(target_family = "wasm"))]
+mod dpop_differential;
 #[path = "../engine_harness/mod.rs"]
 mod engine_harness;
 #[cfg(not(target_family = "wasm"))]

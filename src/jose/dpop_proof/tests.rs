@@ -179,6 +179,8 @@ fn every_claim_is_required_and_of_its_type() {
         (json!({ "iat": 1e300 }), false),
         (json!({ "iat": -1 }), false),
         (json!({ "exp": 1, "nbf": 9e9, "unknown": {} }), true),
+        (json!({ "exp": "soon" }), false),
+        (json!({ "nbf": "soon" }), false),
     ] {
         assert_eq!(fault_of_claims(&changes).is_none(), is_accepted, "{changes}");
     }

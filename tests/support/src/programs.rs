@@ -43,6 +43,16 @@ pub fn curl(transfers: &Value) -> Vec<Value> {
     list(answer_of(python, transfers))
 }
 
+/// What npm `oauth4webapi` thinks of requests with proofs, as `tests/support/dpop-clients/judge.mjs` describes them.
+///
+/// # Panics
+/// When it is not installed, or fails.
+pub fn judge_proofs(requests: &Value) -> Vec<Value> {
+    let mut node = Command::new("node");
+    node.arg(project_root().join("tests/support/dpop-clients/judge.mjs"));
+    list(answer_of(node, requests))
+}
+
 /// gRPC calls, as `tests/clients/grpc-calls.mjs` describes them; what came of each.
 ///
 /// # Panics
