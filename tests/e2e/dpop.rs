@@ -519,7 +519,7 @@ fn required_proofs_reject_bearer_tokens_of_the_provider() {
     assert_denied(&downgraded, 401, "dpop_scheme_required", &"Bearer");
     let error = format!(r#"DPoP realm="acme", error="invalid_token", algs="{ALGORITHMS}""#);
     for response in [unbound, downgraded] {
-        assert_eq!(response.headers("www-authenticate"), [error.clone()]);
+        assert_eq!(response.headers("www-authenticate"), std::slice::from_ref(&error));
     }
     assert_eq!(client.request("GET", "/accounts").send(gateway.port()).status, 200);
     gateway.assert_no_trap();
