@@ -16,12 +16,13 @@ use testbed::{Cluster, ListenerOptions, ListenerUpdate, Request, ScriptedRespons
 
 const A_WHILE: Duration = Duration::from_secs(90);
 
-/// Three issuers: one whose keys are fetched, one that is asked about tokens, one whose keys cannot be had.
+/// Three issuers: one whose keys are fetched and whose tokens may be bound to a key of the client, one that is asked about
+/// tokens, one whose keys cannot be had.
 fn configuration(key: &SigningKey) -> Value {
     json!({
         "providers": {
             "okta": { "okta": { "domain": DNS_NAME }, "audiences": [AUDIENCE], "upstream": "okta",
-                "jwks": { "unknown_kid_cooldown": "1s" } },
+                "jwks": { "unknown_kid_cooldown": "1s" }, "sender_constraint": { "dpop": "if_bound", "proofs": { "origins": ["https://api.acme.com"] } } },
             "opaque": { "issuer": "https://opaque.example", "insecure_any_audience": true, "upstream": "scripted",
                 "jwks": { "inline": key_set(&[key]) },
                 "introspection": { "uri": "https://opaque.example/introspect", "client_id": "0oaGateway",
@@ -65,6 +66,9 @@ fn traffic(gateway: &Gateway, key: &SigningKey, alice: &str, round: usize) {
         SigningKey::a(&format!("unheard-of-{round}")).token(&with(&payload(now()), json!({ "iss": ISSUER })));
     let (signed, _) = alice.rsplit_once('.').expect("a JWT");
     let forged = format!("{signed}.{}", "A".repeat(342));
+    // Rejected for its missing proof, and counted by what it is bound to.
+    let bound = gateway.bent(json!({ "cnf": { "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" } }));
+    Request::get("/accounts").header("authorization", &format!("DPoP {bound}")).send(gateway.port());
     for token in ["good", "fails", "bad", &format!("bad-{round}"), alice, &elsewhere, &unknown_key, &forged] {
         Request::get("/accounts").bearer(token).send(gateway.port());
     }

@@ -15,11 +15,12 @@ use super::{
 /// What one request may cost in crossings between host and module: its calls to the host, and the callbacks and
 /// allocations by which the host enters it. Crossings are the price of a request on a busy gateway. Lower these when you
 /// can; raise them only with a reason. Four are the metrics: the clock a second time and the time of the decision, and a
-/// count under the rule and one under the provider, if there is any.
+/// count under the rule and one under the provider, if there is any. One entry is the response's: it can carry the next
+/// nonce for DPoP proofs.
 const MOST_CALLS_WHEN_ADMITTED: usize = 10;
 const MOST_CALLS_WHEN_REFUSED: usize = 7;
-const MOST_ENTRIES_WHEN_ADMITTED: usize = 4;
-const MOST_ENTRIES_WHEN_REFUSED: usize = 4;
+const MOST_ENTRIES_WHEN_ADMITTED: usize = 5;
+const MOST_ENTRIES_WHEN_REFUSED: usize = 5;
 
 #[test]
 fn keys_are_fetched_on_the_first_tick_and_a_good_request_is_forwarded_with_its_identity() {
