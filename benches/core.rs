@@ -6,6 +6,9 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
+#[path = "core/proofs.rs"]
+mod proofs;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -535,6 +538,7 @@ fn items() -> Vec<Item> {
     items.extend(loads(&material));
     items.extend(hostile_requests(&material));
     items.extend(selections(&material, &token));
+    items.extend(proofs::items(&token, head(None)));
     items.extend([
         Item::new("SHA-256 of 800 bytes", move || Sha256::digest(&message)),
         Item::new("base64url: decode the payload", move || URL_SAFE_NO_PAD.decode(&encoded)),

@@ -7,6 +7,7 @@ use crate::introspection::{IntrospectionCost, IntrospectionFinding, REMEMBERED};
 use crate::latency::{Latency, LatencyFinding};
 use crate::machine::Machine;
 use crate::memory::{MemoryFinding, WORKERS, tokens_sent};
+use crate::proofs::{ProofCost, ProofsFinding};
 use crate::rules::{RuleCost, RulesFinding};
 use crate::start::StartFinding;
 use crate::statistics::Quartiles;
@@ -24,6 +25,8 @@ pub struct Findings {
     pub rules: Option<RulesFinding>,
     /// Where the issuer is asked about tokens.
     pub introspection: Option<IntrospectionFinding>,
+    /// With tokens that are bound to a key or a certificate.
+    pub proofs: Option<ProofsFinding>,
     /// Latency, a workload each.
     pub latency: Vec<LatencyFinding>,
     /// From configuration to the first answer.
@@ -52,6 +55,7 @@ impl Findings {
             "cpu_us_per_request": by_name(self.cpu.iter().map(|finding| (finding.workload.name(), cpu(finding)))),
             "cpu_us_per_request_by_rules": self.rules.as_ref().map(rules),
             "introspection": self.introspection.as_ref().map(introspection),
+            "cpu_us_per_request_by_sender_constraint": self.proofs.as_ref().map(proofs),
             "latency_us": by_name(self.latency.iter().map(|finding| (finding.workload.name(), latency(finding)))),
             "ready_ms": self.start.as_ref().map(|start| {
                 json!({"none": start.no_filter, "ours": start.ours, "ours_again": start.ours_again})
@@ -80,7 +84,6 @@ fn cpu(finding: &CpuFinding) -> Value {
 }
 
 fn rules(finding: &RulesFinding) -> Value {
-    let of_quartiles = |Quartiles { low, median, high }: Quartiles| json!({"lower_quartile": low, "median": median, "upper_quartile": high});
     let of_cost = |cost: &RuleCost| {
         let found = json!({
             "total": cost.total,
@@ -92,6 +95,22 @@ fn rules(finding: &RulesFinding) -> Value {
     by_name(
         finding.costs.iter().map(|(traffic, costs)| (traffic.name().to_owned(), by_name(costs.iter().map(of_cost)))),
     )
+}
+
+fn proofs(finding: &ProofsFinding) -> Value {
+    let of_cost = |cost: &ProofCost| {
+        let mut found = json!({"total": cost.total, "added": of_quartiles(cost.added)});
+        if let Some((added, ratio)) = cost.added_to_bearer {
+            found["added_to_bearer"] = of_quartiles(added);
+            found["ratio_to_bearer"] = json!(ratio);
+        }
+        (cost.workload.name().to_owned(), found)
+    };
+    by_name(finding.costs.iter().map(of_cost))
+}
+
+fn of_quartiles(Quartiles { low, median, high }: Quartiles) -> Value {
+    json!({"lower_quartile": low, "median": median, "upper_quartile": high})
 }
 
 fn introspection(finding: &IntrospectionFinding) -> Value {
@@ -151,6 +170,7 @@ pub mod tests {
             cpu: vec![finding(Workload::NEW, [5.0, 40.0, 50.0, 30.0, 160.0])],
             rules: Some(crate::rules::tests::finding()),
             introspection: Some(crate::introspection::tests::finding()),
+            proofs: Some(crate::proofs::tests::finding()),
             latency: vec![LatencyFinding { workload: Workload::NEW, latencies: Subject::ALL.map(latency).into() }],
             start: Some(StartFinding { repeats: 5, no_filter: 6.5, ours: 77.5, ours_again: 9.5 }),
             memory: Some(MemoryFinding {
@@ -172,6 +192,9 @@ pub mod tests {
             "/introspection/by_kind/opaque_new/cpu_us/added/median",
             "/introspection/by_kind/ext_authz/latency_us/p99",
             "/introspection/resident_mib_by_answers/4096",
+            "/cpu_us_per_request_by_sender_constraint/dpop_known_key/added/median",
+            "/cpu_us_per_request_by_sender_constraint/dpop_known_key/added_to_bearer/median",
+            "/cpu_us_per_request_by_sender_constraint/certificate/ratio_to_bearer",
             "/latency_us/rs256-new/jwt_authn/p99",
             "/ready_ms/ours",
             "/resident_mib/by_workers/ours/16",
@@ -179,7 +202,8 @@ pub mod tests {
             "/resident_mib/ours_by_distinct_tokens/100000",
         ]
         .map(|pointer| json.pointer(pointer).and_then(Value::as_f64));
-        let expected = [285_000.0, 30.0, 0.75, 12.0, 90.0, 760.0, 66.5, 922.0, 77.5, 104.0, 4.0, 68.0];
+        let expected =
+            [285_000.0, 30.0, 0.75, 12.0, 90.0, 760.0, 66.5, 128.0, 120.0, 12.0 / 9.0, 922.0, 77.5, 104.0, 4.0, 68.0];
         assert_eq!(found, expected.map(Some));
     }
 }

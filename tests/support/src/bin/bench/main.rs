@@ -14,6 +14,8 @@ mod memory;
 mod options;
 mod order;
 mod progress;
+mod proof_clients;
+mod proofs;
 mod report;
 mod rules;
 mod signing;
@@ -92,6 +94,7 @@ fn measure(options: &Options) -> Findings {
             memory: None,
             rules: None,
             introspection: None,
+            proofs: None,
         },
         keys,
     };
@@ -135,6 +138,11 @@ impl Bench {
                 let finding = introspection::measure(&self.keys, self.findings.rounds);
                 println!("Introspection\n{}", report::introspection_text(&finding));
                 self.findings.introspection = Some(finding);
+            }
+            Part::Proofs => {
+                let finding = proofs::measure(&self.keys, self.findings.rounds);
+                println!("Sender-constrained tokens\n{}", report::proofs_table(&finding));
+                self.findings.proofs = Some(finding);
             }
             Part::Start => {
                 let finding = start::measure(&self.keys, &self.any_token());

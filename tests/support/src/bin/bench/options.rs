@@ -16,6 +16,8 @@ pub enum Part {
     Rules,
     /// CPU time, latency and memory where the issuer is asked about tokens.
     Introspection,
+    /// CPU time for tokens that are bound to a key or a certificate.
+    Proofs,
     /// From configuration to the first answer.
     Start,
     /// Resident memory.
@@ -24,9 +26,10 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Rules,
         Self::Introspection,
+        Self::Proofs,
         Self::Latency(Workload::REPEATED),
         Self::Latency(Workload::NEW),
         Self::Start,
@@ -39,6 +42,7 @@ impl Part {
             Self::Latency(workload) => format!("latency-{}", workload.name()),
             Self::Rules => "rules".to_owned(),
             Self::Introspection => "introspection".to_owned(),
+            Self::Proofs => "proofs".to_owned(),
             Self::Start => "start".to_owned(),
             Self::Memory => "memory".to_owned(),
         }
@@ -123,7 +127,7 @@ mod tests {
     fn without_options_everything_is_measured() {
         let options = read(&["--rounds=", "--workloads="]).unwrap();
         assert_eq!((options.rounds, options.publish), (ROUNDS, false));
-        assert_eq!((options.workloads.len(), options.parts.len()), (14, 6));
+        assert_eq!((options.workloads.len(), options.parts.len()), (14, 7));
     }
 
     #[test]

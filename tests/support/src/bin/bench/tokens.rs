@@ -85,16 +85,22 @@ fn serve(kept: &[String], key: &SigningKey, count: usize) -> bool {
 }
 
 fn mint(key: &SigningKey, count: usize) -> Vec<String> {
-    let progress = Progress::new(&format!("signing {} tokens, once", key.kind().title()), count);
-    let progress = &progress;
+    let title = format!("signing {} tokens, once", key.kind().title());
+    in_parallel(&title, count, |number| key.token(&claims(number)))
+}
+
+/// What `make` makes of each number below `count`, in their order, on all cores.
+pub fn in_parallel<T: Send>(title: &str, count: usize, make: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let progress = Progress::new(title, count);
+    let (progress, make) = (&progress, &make);
     let share = count.div_ceil(thread::available_parallelism().map_or(1, NonZero::get)).max(1);
     thread::scope(|scope| {
-        let mint_from = |first: usize| {
+        let make_from = |first: usize| {
             let numbers = first..count.min(first + share);
-            scope.spawn(move || numbers.map(|number| progress.after(key.token(&claims(number)))).collect::<Vec<_>>())
+            scope.spawn(move || numbers.map(|number| progress.after(make(number))).collect::<Vec<_>>())
         };
-        let minters: Vec<_> = (0..count).step_by(share).map(mint_from).collect();
-        minters.into_iter().flat_map(|minter| minter.join().expect("no panic")).collect()
+        let makers: Vec<_> = (0..count).step_by(share).map(make_from).collect();
+        makers.into_iter().flat_map(|maker| maker.join().expect("no panic")).collect()
     })
 }
 
@@ -138,6 +144,13 @@ mod tests {
         let key = SigningKey::of(Kind::Es256);
         let tokens = TokenStore::new(directory.path()).tokens(&key, 1).to_vec();
         assert!(tokens[0].starts_with(&key.signing_input(&claims(0))));
+    }
+
+    #[test]
+    fn what_is_made_in_parallel_is_in_order() {
+        for count in [0, 1, 2, 101] {
+            assert_eq!(in_parallel("", count, |number| number), (0..count).collect::<Vec<_>>());
+        }
     }
 
     #[test]
