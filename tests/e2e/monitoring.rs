@@ -68,7 +68,7 @@ fn traffic(gateway: &Gateway, key: &SigningKey, alice: &str, round: usize) {
     let forged = format!("{signed}.{}", "A".repeat(342));
     // Rejected for its missing proof, and counted by what it is bound to.
     let bound = gateway.bent(json!({ "cnf": { "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" } }));
-    Request::get("/accounts").header("authorization", &format!("DPoP {bound}")).send(gateway.port());
+    Request::get("/accounts").header("authorization", format!("DPoP {bound}")).send(gateway.port());
     for token in ["good", "fails", "bad", &format!("bad-{round}"), alice, &elsewhere, &unknown_key, &forged] {
         Request::get("/accounts").bearer(token).send(gateway.port());
     }
