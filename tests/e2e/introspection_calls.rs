@@ -150,7 +150,7 @@ fn worker_of(gateway: &Gateway, connection: &mut Connection) -> String {
     assert_eq!(connection.read_response().expect("an answer").status, 401);
     gateway.record_number(before + 1);
     let log = gateway.envoy.log();
-    let line = log.lines().rfind(|line| line.contains("token_missing")).expect("its line");
+    let line = log.lines().rfind(|line| line.contains(r#""reason":"token_missing""#)).expect("its line");
     line.split('[').nth(2).expect("a thread").to_owned()
 }
 
