@@ -21,7 +21,7 @@ use crate::workloads::{REQUESTS_PER_ROUND, with};
 const WARM_UP_ROUNDS: usize = 5;
 const SERVER_NAME: &str = "api.acme.com";
 
-/// What stands in the listener, and what comes.
+/// The filter of the listener and the requests that are sent to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProofWorkload {
     /// No filter.
